@@ -1,0 +1,72 @@
+# `make help` lists the targets. Every target sets the environment up first when that is needed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup export test lint typecheck bench clean
+
+PYTHON := .venv/bin/python
+BLAZEPORT := .venv/bin/blazeport
+OUT ?= build/export
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
+
+# A recipe reads these from its environment, so that any folder name reaches the command unchanged.
+export: export VARIANTS HEADS PRECISIONS CALIBRATION OUT
+export: setup ## Write TFLite files and manifests (VARIANTS= HEADS= PRECISIONS= CALIBRATION= OUT=)
+	@$(BLAZEPORT) export $(if $(VARIANTS),--variants "$$VARIANTS") $(if $(HEADS),--heads "$$HEADS") \
+		$(if $(PRECISIONS),--precisions "$$PRECISIONS") $(if $(CALIBRATION),--calibration "$$CALIBRATION") -o "$$OUT"
+
+test: setup ## Run the whole test suite
+	@$(PYTHON) -m pytest
+
+lint: .venv/.environment ## Check style and formatting
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+
+# mypy sees nothing of an editable install; stale build folders would leak into the copy.
+typecheck: .venv/.environment ## Check the types of an installed copy
+	@rm -rf build/lib build/bdist.* build/typecheck
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/typecheck .
+	@MYPYPATH=build/typecheck $(PYTHON) -m mypy -p blazeport
+
+bench: export OUT
+bench: setup ## Measure the latency of build/export against the official files
+	@$(BLAZEPORT) bench official "$$OUT"
+
+clean: ## Remove build/ (the environment stays)
+	@rm -rf build
+
+.venv/.weights: .venv/.environment weights/sources.py
+	@$(BLAZEPORT) weights fetch
+	@touch $@
+
+# An environment of another Python, or one left half-made, is made again. sed keeps pip's log to what takes time.
+.venv/.environment: requirements.lock setup.cfg pyproject.toml
+	@if $(PYTHON) -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then exit 0; fi; \
+	rm -rf .venv; \
+	if command -v uv >/dev/null; then exec uv venv --quiet --seed --python 3.11 .venv; fi; \
+	for python in python3.11 python3 python; do \
+		if $$python -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null; then \
+			$$python -m venv .venv && exit 0; \
+			rm -rf .venv; \
+			echo "error: $$python cannot make an environment. On Debian and Ubuntu: apt install python3.11-venv." >&2; exit 1; \
+		fi; \
+	done; \
+	echo "error: Python 3.11 is required and was not found (python3 is: $$(python3 --version 2>&1))." >&2; \
+	echo "Install Python 3.11, or install uv, which brings its own." >&2; exit 1
+	@echo "Installing the pinned packages into .venv (about 3 GB) ..."
+	@set -eo pipefail; \
+	if command -v uv >/dev/null; then \
+		uv pip install --python $(PYTHON) -r requirements.lock; \
+		uv pip install --quiet --python $(PYTHON) --no-deps --no-build-isolation --editable .; \
+	else \
+		export PIP_DISABLE_PIP_VERSION_CHECK=1; \
+		$(PYTHON) -m pip install --progress-bar off -r requirements.lock \
+			| sed -nE 's/^ *((Downloading|Using cached) [^ ]+ \(.*|Building .*|Installing collected packages).*/  \1/p'; \
+		$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --editable .; \
+	fi
+	@touch $@

@@ -1,0 +1,1 @@
+"""Latency measurements that can be believed."""

@@ -1,0 +1,88 @@
+"""`blazeport export`: what `make export` runs."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from .artifacts import FOLDER, command_line, print_manifests
+from .console import print_json
+
+if TYPE_CHECKING:
+    from ..benchmarks.latency import LatencyCache
+    from ..quantize.export import Exported
+
+
+@click.command()
+@click.option("--variants", help="Variants joined with commas; all seven by default.")
+@click.option("--heads", help="Heads of the landmark networks joined with commas; all,landmarks by default.")
+@click.option("--precisions", help="Precisions joined with commas; fp32,fp16,int8 by default.")
+@click.option("--calibration", type=FOLDER, help="Your photos or videos for int8; a few demo photos by default.")
+@click.option("--latency/--no-latency", default=True, show_default=True, help="Measure time against the official file.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifests as JSON.")
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("build/export"),
+    show_default=True,
+    help="Folder for the files.",
+)
+def export(
+    variants: str | None,
+    heads: str | None,
+    precisions: str | None,
+    calibration: Path | None,
+    latency: bool,
+    as_json: bool,
+    out: Path,
+) -> None:
+    """Write TFLite files and manifests for many variants and precisions; only what changed is built again.
+
+    \b
+    Example:
+      blazeport export -o build/export
+      blazeport export --variants pose_landmark_lite --heads tracking --precisions fp16,int8 --calibration photos/
+    """
+    from ..benchmarks.latency import LatencyCache
+    from ..quantize.export import ExportPlan
+    from ..quantize.export import export as run_export
+
+    given = {"variants": variants, "heads": heads, "precisions": precisions}
+    chosen = {name: tuple(value.split(",")) for name, value in given.items() if value}
+    plan = ExportPlan(**chosen, calibration=calibration)
+    artifacts = []
+    for artifact in run_export(plan, out, command=command_line()):
+        click.echo(f"{'wrote' if artifact.rebuilt else 'up to date'}  {artifact.path}", err=True)
+        artifacts.append(artifact)
+    cache = LatencyCache(out / "latency.json")
+    if latency:
+        _measure(artifacts, cache)
+    if as_json:
+        print_json([dataclasses.asdict(artifact.manifest) for artifact in artifacts])
+        return
+    print_manifests(
+        ((artifact.manifest, _ratio(artifact, cache)) for artifact in artifacts),
+        with_latency=latency,
+    )
+
+
+def _measure(artifacts: list[Exported], cache: LatencyCache) -> None:
+    """Measures the artifacts that have no ratio yet, each variant's beside its official file."""
+    from ..benchmarks.latency import measure_latencies
+
+    groups: dict[Path, list[Exported]] = {}
+    for artifact in artifacts:
+        if _ratio(artifact, cache) is None:
+            groups.setdefault(artifact.official, []).append(artifact)
+    for official, group in groups.items():
+        baseline, *others = measure_latencies([official, *(artifact.path for artifact in group)])
+        for latencies in others:
+            cache.add(latencies, baseline)
+
+
+def _ratio(artifact: Exported, cache: LatencyCache):  # type: ignore[no-untyped-def]
+    return cache.get(artifact.manifest.sha256, artifact.manifest.weights.sha256)

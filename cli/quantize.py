@@ -1,0 +1,85 @@
+"""`blazeport quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .artifacts import (
+    FOLDER,
+    HEADS_OPTION,
+    KEEP_FAILED_OPTION,
+    VARIANT_OPTION,
+    command_line,
+    out_option,
+    output_path,
+    print_manifests,
+)
+
+
+@click.command()
+@click.argument("source")
+@click.option("--precision", default="int8", show_default=True, help="int8 or dynamic.")
+@HEADS_OPTION
+@VARIANT_OPTION
+@click.option("--calibration", type=FOLDER, help="Your photos or videos; a few demo photos by default.")
+@click.option("--samples", type=click.IntRange(5), default=128, show_default=True, help="At most so many samples.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples' jitter.")
+@click.option(
+    "--io",
+    "io_type",
+    type=click.Choice(["float", "int8", "uint8"]),
+    default="float",
+    show_default=True,
+    help="Type of the input and outputs.",
+)
+@KEEP_FAILED_OPTION
+@out_option
+def quantize(
+    source: str,
+    precision: str,
+    heads: str,
+    variant: str | None,
+    calibration: Path | None,
+    samples: int,
+    seed: int,
+    io_type: str,
+    keep_failed: bool,
+    out: Path,
+) -> None:
+    """Quantize SOURCE to a TFLite file: int8 weights and activations, or int8 weights only (dynamic).
+
+    SOURCE is a variant or your own .keras or .weights.h5 file of one. Calibration samples are what the network would
+    see of your photos: letterboxed frames, or crops around each person. The manifest says how far the file is from
+    fp32.
+
+    \b
+    Example:
+      blazeport quantize pose_landmark_lite --heads landmarks --calibration photos/ -o build/
+      blazeport quantize face_detection_short_range --io uint8 --calibration photos/ -o face.tflite
+    """
+    from ..convert.precisions import QUANTIZED_PRECISIONS
+    from ..convert.source import open_source
+    from ..errors import ConfigError, unknown
+    from ..models.config import resolve_heads
+    from ..quantize.calibration import open_calibration
+
+    if precision not in QUANTIZED_PRECISIONS:
+        raise unknown("precision (float ones: blazeport convert)", precision, QUANTIZED_PRECISIONS)
+    if precision == "dynamic" and calibration is not None:
+        raise ConfigError("Dynamic range needs no calibration. Leave --calibration away, or choose --precision int8.")
+    opened = open_source(source, variant)
+    names = resolve_heads(opened.config, heads)
+    used = open_calibration(calibration, limit=samples, seed=seed) if precision == "int8" else None
+    drawn = used.samples(opened.config) if used else None
+
+    from ..convert.artifact import ArtifactWriter, default_name
+
+    writer = ArtifactWriter(opened, media=used.media if used else None, command=command_line(), keep_failed=keep_failed)
+    path = output_path(out, default_name(opened, names, precision, io_type))
+    manifest = writer.write(
+        path, names, precision, io_type=io_type, calibration=used.record if used else None, samples=drawn
+    )
+    print_manifests([(manifest, None)], with_latency=False)
+    click.echo(f"Wrote {path}")

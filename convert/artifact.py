@@ -1,0 +1,258 @@
+"""Writes artifacts: converts, measures against the reference, and only then gives the file its name and manifest."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .. import progress
+from ..errors import ConfigError, InputError, ParityError
+from ..files import sha256_of, write_atomic
+from ..models.config import artifact_name, heads_label
+from ..models.cost import cost_of, head_tensors
+from ..runtime.interpreter import Model
+from ..weights.fetch import demo_photos
+from ..weights.reader import TfliteGraph, read_tflite
+from ..weights.sources import OFFICIAL
+from .inputs import network_inputs
+from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, read_manifest, tool_versions
+from .parity import EXACT, FLOAT_NOISE, Budget, Parity, Runner, check, measure, require_outputs
+from .precisions import FLOAT_PRECISIONS, IO_SUFFIX, Io
+from .source import KerasRunner, Source
+from .tflite import to_tflite
+
+# Enough inputs to see an error, few enough for the largest network: 40, or 10 for heavy.
+_GATE_MACS = 20_000_000_000
+_MIN_GATE_INPUTS, _MAX_GATE_INPUTS = 10, 40
+_GATE_VIEWS = 6
+_CODE_FOLDERS = ("weights", "models", "runtime", "pipeline", "convert", "quantize")
+
+
+class ArtifactWriter:
+    """Writes any number of artifacts from one source; the network and the gate's inputs are made once."""
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        media: Sequence[Path] | None = None,
+        command: str = "blazeport",
+        keep_failed: bool = False,
+    ) -> None:
+        """Prepares nothing yet, so that looking whether a file is up to date stays fast.
+
+        Args:
+            source: the weights.
+            media: photos and videos for the gate's inputs; the demo photos by default.
+            command: the command line, for the manifest.
+            keep_failed: keep a file that fails the gate as `*.failed`.
+        """
+        self.source = source
+        self._media = media
+        self._command = command
+        self._keep_failed = keep_failed
+
+    def up_to_date(
+        self,
+        out: Path,
+        heads: tuple[str, ...],
+        precision: str,
+        *,
+        io_type: Io = "float",
+        calibration: CalibrationRecord | None = None,
+    ) -> Manifest | None:
+        """The manifest of `out` when writing it again would give the same file, else None."""
+        try:
+            manifest = read_manifest(manifest_path(out))
+            unchanged = manifest.sha256 == sha256_of(out)
+        except (InputError, OSError):
+            return None
+        recipe = self._recipe(heads, precision, io_type, calibration)
+        return manifest if unchanged and manifest.recipe == recipe else None
+
+    def write(
+        self,
+        out: Path,
+        heads: tuple[str, ...],
+        precision: str,
+        *,
+        io_type: Io = "float",
+        calibration: CalibrationRecord | None = None,
+        samples: Sequence[np.ndarray] | None = None,
+    ) -> Manifest:
+        """Converts, checks and writes one file and its manifest.
+
+        Args:
+            out: path of the .tflite file; the manifest stands beside it.
+            heads: names of the outputs to keep.
+            precision: one of `convert.tflite.PRECISIONS`.
+            io_type: dtype of the input and outputs; integers only for int8.
+            calibration: what `samples` are from.
+            samples: calibration inputs for int8.
+        Raises:
+            ConfigError: `io_type` does not go with `precision`.
+            ConversionError: TensorFlow cannot convert it.
+            ParityError: the file is over its budget. Nothing is written under its name.
+            OutputError: the folder cannot be written.
+        """
+        if io_type != "float" and precision != "int8":
+            raise ConfigError(f"--io {io_type} goes with precision int8 only. Received: precision {precision}.")
+        with progress.step(f"Converting {out.stem}"):
+            content = to_tflite(
+                self._model,
+                self.source.config,
+                heads,
+                precision,
+                calibration=samples,
+                io_type=io_type,
+                licence=self.source.licence,
+                author=self.source.author,
+            )
+        try:
+            parity = self._gate(content, heads, precision, out.name)
+        except ParityError:
+            if self._keep_failed:
+                write_atomic(out.with_name(f"{out.name}.failed"), content)
+            raise
+        manifest = self._manifest(content, out.name, heads, precision, io_type, calibration, parity)
+        write_atomic(out, content)
+        manifest.write(manifest_path(out))
+        return manifest
+
+    @functools.cached_property
+    def _model(self) -> Any:
+        with progress.step(f"Building {self.source.config.name}"):
+            return self.source.build()
+
+    @functools.cached_property
+    def _gate_inputs(self) -> list[np.ndarray]:
+        """Real inputs, and one blank one: without a person, presence must differ."""
+        config = self.source.config
+        macs = cost_of(read_tflite(self._fp32_content if not self.source.official else self.source.path)).macs
+        limit = min(max(_GATE_MACS // macs, _MIN_GATE_INPUTS), _MAX_GATE_INPUTS)
+        media = demo_photos() if self._media is None else self._media
+        blank = np.full(config.input_shape, np.mean(config.input_range), np.float32)
+        return [*network_inputs(config, media, views=_GATE_VIEWS, limit=limit), blank]
+
+    @functools.cached_property
+    def _fp32_content(self) -> bytes:
+        return to_tflite(self._model, self.source.config, self.source.config.head_names, "fp32")
+
+    def _gate(self, content: bytes, heads: tuple[str, ...], precision: str, file_name: str) -> Parity:
+        """Runs the file in LiteRT against its reference; raises `ParityError` when it is too far off."""
+        candidate = Model(content)
+        require_outputs(heads, candidate.outputs, file_name)
+        reference, reference_name, budget = self._reference(precision)
+        parity = measure(reference, candidate.run, self._gate_inputs, heads, reference_name=reference_name)
+        check(parity, budget, file_name)
+        return parity
+
+    def _reference(self, precision: str) -> tuple[Runner, str, Budget | None]:
+        """What a file of this precision is compared with, its name, and the budget.
+
+        Official weights are fp16, so both float precisions must equal the official file. A user's own fp32 weights are
+        rounded by fp16: such a file must equal the fp32 file of the rounded weights.
+        """
+        exact = EXACT if precision in FLOAT_PRECISIONS else None
+        if self.source.official:
+            return Model(self.source.path).run, f"the official {self.source.path.name}", exact
+        if precision == "fp16":
+            return Model(self._rounded_content).run, "the fp32 file of the weights rounded to fp16", EXACT
+        return KerasRunner(self._model), f"Keras with {self.source.path.name}", FLOAT_NOISE if exact else None
+
+    @functools.cached_property
+    def _rounded_content(self) -> bytes:
+        from ..models.keras_api import keras
+
+        rounded = keras.models.clone_model(self._model)
+        rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in self._model.get_weights()])
+        return to_tflite(rounded, self.source.config, self.source.config.head_names, "fp32")
+
+    def _recipe(
+        self, heads: tuple[str, ...], precision: str, io_type: Io, calibration: CalibrationRecord | None
+    ) -> str:
+        calibrated_on = calibration and [calibration.sha256, calibration.seed, calibration.views, calibration.limit]
+        parts = [self.source.sha256, heads, precision, io_type, calibrated_on, tool_versions(), code_sha256()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+    def _manifest(
+        self,
+        content: bytes,
+        file_name: str,
+        heads: tuple[str, ...],
+        precision: str,
+        io_type: Io,
+        calibration: CalibrationRecord | None,
+        parity: Parity,
+    ) -> Manifest:
+        config, graph = self.source.config, read_tflite(content)
+        cost = cost_of(graph)
+        low, high = config.input_range
+        tensors = head_tensors(graph, config)
+        meanings = {head.name: head.meaning for head in config.heads}
+        official = OFFICIAL[config.name]
+        return Manifest(
+            file=file_name,
+            variant=config.name,
+            heads=heads,
+            precision=precision + IO_SUFFIX[io_type],
+            sha256=sha256_of(content),
+            size_bytes=len(content),
+            input=_tensor_record(graph, graph.inputs[0], "image", f"RGB, pixel 0 is {low:g} and pixel 255 is {high:g}"),
+            outputs=tuple(_tensor_record(graph, tensors[name], name, meanings[name]) for name in heads),
+            ops=cost.ops,
+            params=cost.params,
+            macs=cost.macs,
+            int8_mac_share=cost.int8_share,
+            weights=WeightsRecord(
+                file=self.source.path.name,
+                sha256=self.source.sha256,
+                official=self.source.official,
+                licence=self.source.licence,
+                author=self.source.author,
+                paper=f"arXiv {official.paper}",
+            ),
+            calibration=calibration,
+            parity=parity,
+            recipe=self._recipe(heads, precision, io_type, calibration),
+            tools=tool_versions(),
+            command=self._command,
+        )
+
+
+def manifest_path(artifact: Path) -> Path:
+    """Where the manifest of an artifact stands."""
+    return artifact.with_suffix(".json")
+
+
+def default_name(source: Source, heads: tuple[str, ...], precision: str, io_type: Io = "float") -> str:
+    """File name of an artifact, e.g. `pose_landmark_lite.landmarks.int8_io8.tflite`."""
+    label = heads_label(source.config, heads)
+    return artifact_name(source.config, label, precision + IO_SUFFIX[io_type]) + ".tflite"
+
+
+@functools.cache
+def code_sha256() -> str:
+    """One hash of the code that decides a file's content."""
+    root = Path(__file__).parent.parent
+    files = sorted(path for folder in _CODE_FOLDERS for path in (root / folder).rglob("*.py"))
+    return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
+
+
+def _tensor_record(graph: TfliteGraph, index: int, name: str, meaning: str) -> TensorRecord:
+    tensor = graph.tensors[index]
+    quantized = len(tensor.scale) == 1
+    return TensorRecord(
+        name=name,
+        shape=tensor.shape,
+        dtype=tensor.dtype,
+        meaning=meaning,
+        scale=tensor.scale[0] if quantized else None,
+        zero_point=tensor.zero_point[0] if quantized else None,
+    )

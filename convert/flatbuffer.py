@@ -1,0 +1,94 @@
+"""Finishing touches on a TFLite file: names, output order, signature, metadata. Graph and constants stay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+SIGNATURE_KEY = "serving_default"
+# schema.fbs: `data:[ubyte] (force_align: 16)`, which the generated Python code does not do.
+_BUFFER_ALIGNMENT = 16
+
+
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+    """A constant whose bytes begin at a multiple of 16, as the schema asks."""
+
+    def Pack(self, builder: flatbuffers.Builder) -> int:  # noqa: N802
+        """Writes the buffer."""
+        vector = None
+        if self.data is not None and len(self.data):
+            array = np.ascontiguousarray(self.data, dtype=np.uint8)
+            builder.StartVector(1, array.size, _BUFFER_ALIGNMENT)
+            builder.head = builder.Head() - array.size
+            builder.Bytes[builder.Head() : builder.Head() + array.size] = array.tobytes()
+            vector = builder.EndVector()
+        schema.BufferStart(builder)
+        if vector is not None:
+            schema.BufferAddData(builder, vector)
+        return int(schema.BufferEnd(builder))
+
+
+def finish(content: bytes, output_names: tuple[str, ...], metadata: Mapping[str, bytes]) -> bytes:
+    """Names the input `image` and the outputs, orders the outputs, and adds a signature and metadata.
+
+    Args:
+        content: a file from the converter, with a signature of one input and outputs `output_0`, `output_1`, ….
+        output_names: the names of those outputs, in the order of their numbers and of the finished file.
+        metadata: entries to add, name → content.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    graph = model.subgraphs[0]
+    (signature,) = model.signatureDefs
+    tensors = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
+    outputs = [tensors[f"output_{number}"] for number in range(len(output_names))]
+    graph.outputs = np.array(outputs, dtype=np.int32)
+    graph.name = "main"
+    _shorten_names(graph.tensors)
+    named = {"image": int(graph.inputs[0]), **dict(zip(output_names, outputs, strict=True))}
+    for name, index in named.items():
+        graph.tensors[index].name = name
+    signature.signatureKey = SIGNATURE_KEY
+    signature.inputs = [_tensor_map("image", named["image"])]
+    signature.outputs = [_tensor_map(name, named[name]) for name in output_names]
+
+    for name, data in metadata.items():
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers) - 1
+        model.metadata = [*(model.metadata or []), entry]
+    return pack(model)
+
+
+def pack(model: Any) -> bytes:
+    """Serialises a `ModelT`, constants aligned to 16 bytes."""
+    for buffer in model.buffers:
+        buffer.__class__ = _AlignedBuffer
+    size = sum(len(buffer.data) for buffer in model.buffers if buffer.data is not None)
+    builder = flatbuffers.Builder(size + (1 << 16))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _shorten_names(tensors: list[Any]) -> None:
+    """Names each tensor after the Keras layer that made it.
+
+    The converter joins the paths of all fused operators, which makes up a tenth of a small file.
+    """
+    seen: dict[str, int] = {}
+    for tensor in tensors:
+        path = tensor.name.decode().split(";")[0].split("/")
+        name = path[1] if len(path) > 1 else path[0]
+        seen[name] = seen.get(name, 0) + 1
+        tensor.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
+
+
+def _tensor_map(name: str, index: int) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, index
+    return entry

@@ -1,0 +1,159 @@
+"""Real network inputs from photos and videos, made by the pipeline itself: letterboxed frames and ROI crops.
+
+The parity gate compares files on them; calibration takes its samples from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import progress
+from ..errors import InputError
+from ..files import sha256_of
+from ..models.config import POSE_DETECTION, DetectorConfig, PoseDetectorConfig, PoseLandmarkConfig, VariantConfig
+from ..pipeline.detector import Detector
+from ..pipeline.image import read_image
+from ..pipeline.image_to_tensor import detector_tensor, roi_tensor
+from ..pipeline.pose import find_people
+from ..pipeline.roi import Roi
+from ..weights.fetch import official_file
+
+PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm"})
+FRAMES_PER_VIDEO = 16
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture: where it is from, and `(height, width, 3)` uint8 RGB."""
+
+    name: str
+    rgb: np.ndarray
+
+
+def find_media(folder: Path) -> list[Path]:
+    """The photos and videos below a folder, in the order of their paths.
+
+    Raises:
+        InputError: there is no such folder, or nothing in it that is a photo or video by its ending.
+    """
+    if not folder.is_dir():
+        raise InputError(f"Expected a folder of photos or videos. {folder} is not a folder.")
+    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+    media = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    if not media:
+        raise InputError(f"Expected photos or videos ({' '.join(sorted(suffixes))}) in {folder}. Found none.")
+    return media
+
+
+def media_sha256(media: Sequence[Path]) -> str:
+    """One hash of the contents of these files, in this order."""
+    return hashlib.sha256("".join(sha256_of(path) for path in media).encode()).hexdigest()
+
+
+def read_frames(media: Iterable[Path]) -> Iterator[Frame]:
+    """Reads photos, and up to 16 frames spread evenly over each video; a broken file is skipped with a warning."""
+    for path in media:
+        try:
+            if path.suffix.lower() in VIDEO_SUFFIXES:
+                yield from _video_frames(path)
+            else:
+                yield Frame(path.name, read_image(path))
+        except InputError as error:
+            _log.warning("Skipped: %s", error)
+
+
+def network_inputs(
+    config: VariantConfig, media: Sequence[Path], *, views: int = 1, limit: int | None = None, seed: int = 0
+) -> list[np.ndarray]:
+    """What a network would see of these photos and videos.
+
+    Detectors see letterboxed frames; landmark networks the ROI of every person the official pose detector finds.
+
+    Args:
+        config: the variant.
+        media: photos and videos.
+        views: inputs per frame or person: one as it is, the others jittered as tracking does, by up to 10 % in scale
+            and shift and a small roll.
+        limit: at most so many, spread evenly.
+        seed: of the jitter.
+    Returns:
+        float32 `(1, S, S, 3)` arrays in `config.input_range`. The same arguments give the same arrays.
+    """
+    frames = progress.track(read_frames(media), f"Reading photos for {config.name}", len(media))
+    rng = np.random.default_rng(seed)
+    if isinstance(config, PoseLandmarkConfig):
+        inputs = list(_crops(config, frames, views, rng))
+    else:
+        assert isinstance(config, DetectorConfig)
+        inputs = list(_letterboxed(config, frames, views, rng))
+    if limit is None or len(inputs) <= limit:
+        return inputs
+    return [inputs[index] for index in np.linspace(0, len(inputs) - 1, limit).round().astype(int)]
+
+
+def _letterboxed(
+    config: DetectorConfig, frames: Iterable[Frame], views: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    for frame in frames:
+        yield detector_tensor(frame.rgb, config)
+        height, width = frame.rgb.shape[:2]
+        for _ in range(views - 1):
+            scale = rng.uniform(0.8, 1.0)
+            top, left = (int(rng.uniform(0, side * (1 - scale))) for side in (height, width))
+            window = frame.rgb[top : top + max(1, int(height * scale)), left : left + max(1, int(width * scale))]
+            yield detector_tensor(window, config)
+
+
+def _crops(
+    config: PoseLandmarkConfig, frames: Iterable[Frame], views: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    detector = Detector(official_file(POSE_DETECTION.name), PoseDetectorConfig)
+    for frame in frames:
+        for _, roi in find_people(frame.rgb, detector):
+            yield roi_tensor(frame.rgb, roi, config)
+            for _ in range(views - 1):
+                yield roi_tensor(frame.rgb, _jittered(roi, rng), config)
+
+
+def _jittered(roi: Roi, rng: np.random.Generator) -> Roi:
+    """`roi` moved as between two frames: the paper's 10 % of scale and shift, and up to 0.1 rad of roll."""
+    scale = rng.uniform(0.9, 1.1)
+    return dataclasses.replace(
+        roi,
+        x_center=float(np.float32(roi.x_center + rng.uniform(-0.1, 0.1) * roi.width)),
+        y_center=float(np.float32(roi.y_center + rng.uniform(-0.1, 0.1) * roi.height)),
+        width=float(np.float32(roi.width * scale)),
+        height=float(np.float32(roi.height * scale)),
+        rotation=float(np.float32(roi.rotation + rng.uniform(-0.1, 0.1))),
+    )
+
+
+def _video_frames(path: Path) -> Iterator[Frame]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        wanted = {int(index) for index in np.linspace(0, max(count - 1, 0), FRAMES_PER_VIDEO)}
+        found = False
+        for index in range(max(wanted) + 1):
+            if not capture.grab():
+                break
+            if index in wanted:
+                readable, bgr = capture.retrieve()
+                if readable:
+                    found = True
+                    yield Frame(f"{path.name}#{index}", cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+        if not found:
+            raise InputError(f"{path} is not a video that can be read.")
+    finally:
+        capture.release()

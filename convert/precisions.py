@@ -1,0 +1,11 @@
+"""The precisions by name, apart from the code that makes them, which imports TensorFlow."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Io = Literal["float", "int8", "uint8"]
+FLOAT_PRECISIONS = ("fp32", "fp16")
+QUANTIZED_PRECISIONS = ("dynamic", "int8")
+PRECISIONS = FLOAT_PRECISIONS + QUANTIZED_PRECISIONS
+IO_SUFFIX: dict[Io, str] = {"float": "", "int8": "_io8", "uint8": "_iou8"}

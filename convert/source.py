@@ -1,0 +1,91 @@
+"""What is converted: the official weights of a variant, or a user's own Keras file of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import ConfigError, InputError
+from ..files import sha256_of
+from ..models.config import VARIANTS, VariantConfig, get_config
+from ..weights.fetch import official_file
+from ..weights.sources import OFFICIAL
+
+NOT_STATED = "not stated"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The weights that a file is made from.
+
+    Attributes:
+        config: the variant.
+        path: the file that holds the weights.
+        official: they are MediaPipe's.
+        licence: licence of the weights.
+        author: who made them.
+    """
+
+    config: VariantConfig
+    path: Path
+    official: bool
+    licence: str
+    author: str
+
+    @property
+    def sha256(self) -> str:
+        """Of the file that holds the weights."""
+        return sha256_of(self.path)
+
+    def build(self) -> Any:
+        """The Keras model. Raises `WeightsError` or `InputError` when the weights do not fit. Imports TensorFlow."""
+        from ..models.build import build_model
+
+        return build_model(self.config.name, self.path)
+
+
+def open_source(name: str, variant: str | None = None) -> Source:
+    """The source a user names.
+
+    Args:
+        name: a variant (its official weights are fetched), or a path of a `.keras`, `.weights.h5` or `.tflite` file.
+        variant: what network a file is. Where it is None, the file's name must begin with the variant's.
+    Raises:
+        ConfigError: neither a variant nor a file of a known kind, or a file whose variant is not known.
+        WeightsError: the official weights cannot be had.
+    """
+    path = Path(name)
+    if path.suffix not in (".keras", ".h5", ".tflite"):
+        config = get_config(name)
+        official = OFFICIAL[config.name]
+        path = official_file(config.name)
+        return Source(config=config, path=path, official=True, licence=official.licence, author=official.origin)
+    if variant is None:
+        fitting = [known for known in VARIANTS if path.name.startswith(known)]
+        if not fitting:
+            raise ConfigError(
+                f"Which network is in {path.name}? Name it with --variant. Expected one of: {', '.join(VARIANTS)}."
+            )
+        variant = max(fitting, key=len)
+    config = get_config(variant)
+    if not path.is_file():
+        raise InputError(f"Expected the name of a variant or an existing file. {path} does not exist.")
+    official = OFFICIAL[config.name]
+    if sha256_of(path) in official.sha256s:
+        return Source(config=config, path=path, official=True, licence=official.licence, author=official.origin)
+    return Source(config=config, path=path, official=False, licence=NOT_STATED, author=NOT_STATED)
+
+
+class KerasRunner:
+    """Runs a Keras model as the parity gate runs a file: input → output name → float32 array."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    def __call__(self, image: np.ndarray) -> Mapping[str, np.ndarray]:
+        """Runs the network once on `(1, S, S, 3)` float32."""
+        return {name: np.asarray(value) for name, value in self._model(image, training=False).items()}

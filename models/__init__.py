@@ -1,0 +1,1 @@
+"""The networks: every variant as frozen data, and the Keras builders."""

@@ -1,0 +1,90 @@
+"""Weights of a `.tflite` file into a Keras network, complete or not at all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import WeightsError
+from ..weights.reader import Op, TfliteGraph
+from .blocks import Network
+from .keras_api import keras
+
+_KINDS = {"CONV_2D": keras.layers.Conv2D, "DEPTHWISE_CONV_2D": keras.layers.DepthwiseConv2D}
+_FOLDED = ("DEQUANTIZE", "DENSIFY")
+
+
+def import_weights(network: Network, graph: TfliteGraph) -> None:
+    """Assigns every weight of `graph` to `network`.
+
+    The graph's convolutions, in file order, are paired with the network's, in creation order. Kind, stride and kernel
+    shape must agree; two neighbours of equal shape that were swapped show only in the parity test.
+
+    Args:
+        network: receives the weights; untouched when anything does not fit.
+        graph: a float32, fp16 or sparse file. Kernels `(O, H, W, I)`, depthwise `(1, H, W, C)`.
+    Raises:
+        WeightsError: a convolution that does not fit, a weight of the file that was not used, or a variable of the
+            network that got no weight; all leftovers are named.
+    """
+    operations = [op for op in graph.ops if op.kind in _KINDS]
+    layers = network.convolutions
+    for number, (layer, op) in enumerate(zip(layers, operations, strict=False)):
+        if problem := _mismatch(layer, op, graph):
+            raise WeightsError(
+                f"{graph.source} is not the network {network.config.name}: "
+                f"convolution {number}, {layer.name!r}, {problem}."
+            )
+    if len(layers) != len(operations):
+        missing = [layer.name for layer in layers[len(operations) :]]
+        extra = [graph.tensors[op.outputs[0]].name for op in operations[len(layers) :]]
+        raise WeightsError(
+            f"{graph.source} is not the network {network.config.name}: expected {len(layers)} convolutions, "
+            f"received {len(operations)}. Without weights: {missing}. Left over in the file: {extra}."
+        )
+    _check_all_consumed(graph, operations, network)
+
+    assigned = set()
+    for layer, op in zip(layers, operations, strict=True):
+        kernel = np.transpose(graph.constant(op.inputs[1]), (1, 2, 3, 0))
+        layer.set_weights([kernel, graph.constant(op.inputs[2])])
+        assigned |= {id(variable) for variable in layer.weights}
+    unassigned = [variable.name for variable in network.model.weights if id(variable) not in assigned]
+    if unassigned:
+        raise WeightsError(f"{graph.source} has no weights for these variables of {network.config.name}: {unassigned}.")
+
+
+def _mismatch(layer: Any, op: Op, graph: TfliteGraph) -> str | None:
+    """What keeps `op` from being `layer`, or None."""
+    if type(layer) is not _KINDS[op.kind]:
+        return f"expected {type(layer).__name__}, received {op.kind}"
+    if op.stride != tuple(layer.strides):
+        return f"expected stride {tuple(layer.strides)}, received {op.stride}"
+    if len(op.inputs) < 3 or not all(graph.is_constant(index) for index in op.inputs[1:3]):
+        return "expected a constant kernel and bias"
+    expected = [tuple(variable.shape) for variable in layer.weights]
+    out, height, width, channels = graph.tensors[op.inputs[1]].shape
+    received = [(height, width, channels, out), tuple(graph.tensors[op.inputs[2]].shape)]
+    if expected != received:
+        return f"expected kernel and bias {expected}, received {received}"
+    return None
+
+
+def _check_all_consumed(graph: TfliteGraph, operations: list[Op], network: Network) -> None:
+    """Raises when a float constant of the file feeds something other than a kernel or bias."""
+    origin = {op.outputs[0]: op.inputs[0] for op in graph.ops if op.kind in _FOLDED}
+
+    def root(index: int) -> int:
+        while index in origin:
+            index = origin[index]
+        return index
+
+    consumed = {root(index) for op in operations for index in op.inputs[1:3]}
+    leftovers = [
+        tensor.name
+        for tensor in graph.tensors
+        if tensor.is_constant and tensor.dtype in ("float32", "float16") and tensor.index not in consumed
+    ]
+    if leftovers:
+        raise WeightsError(f"{graph.source} holds weights that {network.config.name} has no place for: {leftovers}.")

@@ -1,0 +1,1 @@
+"""From image to detections and landmarks, in NumPy and OpenCV."""

@@ -1,0 +1,85 @@
+"""Calibration samples: what a network sees of a user's photos, made by the pipeline itself."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..convert.inputs import find_media, media_sha256, network_inputs
+from ..convert.manifest import CalibrationRecord
+from ..errors import CalibrationError, InputError
+from ..models.config import VariantConfig
+from ..weights.fetch import demo_photos
+
+MIN_SAMPLES = 5
+MAX_SAMPLES = 128
+ENOUGH_PHOTOS = 50
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Photos and videos to calibrate on, and how samples are drawn from them.
+
+    Attributes:
+        media: the files.
+        record: what a manifest says of them.
+    """
+
+    media: tuple[Path, ...]
+    record: CalibrationRecord
+
+    def samples(self, config: VariantConfig) -> list[np.ndarray]:
+        """The samples for a network: float32 `(1, S, S, 3)` in its range; letterboxed frames or ROI crops.
+
+        Raises:
+            CalibrationError: fewer than 5 could be made.
+        """
+        samples = network_inputs(
+            config, self.media, views=self.record.views, limit=self.record.limit, seed=self.record.seed
+        )
+        if len(samples) < MIN_SAMPLES:
+            what = "letterboxed frames" if config.input_range[0] < 0 else "crops with a person"
+            raise CalibrationError(
+                f"Calibrating {config.name} needs at least {MIN_SAMPLES} {what}. Received: {len(samples)} from "
+                f"{len(self.media)} files. Add photos, best {ENOUGH_PHOTOS} or more like those the app will see."
+            )
+        return samples
+
+
+def open_calibration(folder: Path | None, *, limit: int = MAX_SAMPLES, seed: int = 0) -> Calibration:
+    """The calibration photos and videos of a user, or the demo photos.
+
+    Args:
+        folder: searched with its subfolders; None takes the demo photos and warns.
+        limit: at most so many samples per network.
+        seed: of the jitter.
+    Raises:
+        CalibrationError: there is no such folder, or no photo or video in it.
+    """
+    if folder is None:
+        media: Sequence[Path] = demo_photos()
+        _log.warning(
+            "Calibrating on %d demo photos: demo grade. int8 ranges will not fit your camera; "
+            "give photos of your own with --calibration DIR.",
+            len(media),
+        )
+    else:
+        try:
+            media = find_media(folder)
+        except InputError as error:
+            raise CalibrationError(str(error)) from error
+    record = CalibrationRecord(
+        media=tuple(path.name for path in media),
+        sha256=media_sha256(media),
+        views=max(1, min(8, limit // len(media))),
+        limit=limit,
+        seed=seed,
+        demo=folder is None,
+    )
+    return Calibration(media=tuple(media), record=record)

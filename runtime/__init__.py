@@ -1,0 +1,1 @@
+"""One thin interpreter interface over TFLite runtimes."""

@@ -1,0 +1,1 @@
+"""Where the official files come from and how their weights are read."""
