@@ -8,14 +8,14 @@ SHELL := bash
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
 OUT ?= build/export
+# Recipes read these from their environment, so that any folder name reaches the command unchanged.
+export VARIANTS HEADS PRECISIONS CALIBRATION OUT
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
 
-# A recipe reads these from its environment, so that any folder name reaches the command unchanged.
-export: export VARIANTS HEADS PRECISIONS CALIBRATION OUT
 export: setup ## Write TFLite files and manifests (VARIANTS= HEADS= PRECISIONS= CALIBRATION= OUT=)
 	@$(BLAZEPORT) export $(if $(VARIANTS),--variants "$$VARIANTS") $(if $(HEADS),--heads "$$HEADS") \
 		$(if $(PRECISIONS),--precisions "$$PRECISIONS") $(if $(CALIBRATION),--calibration "$$CALIBRATION") -o "$$OUT"
@@ -33,7 +33,6 @@ typecheck: .venv/.environment ## Check the types of an installed copy
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/typecheck .
 	@MYPYPATH=build/typecheck $(PYTHON) -m mypy -p blazeport
 
-bench: export OUT
 bench: setup ## Measure the latency of build/export against the official files
 	@$(BLAZEPORT) bench official "$$OUT"
 

@@ -1,4 +1,4 @@
-"""Files on disk: atomic writes, content hashes and the cache folder. Uses nothing of ours but `errors`; importable by all."""
+"""Files on disk: atomic writes, content hashes and the cache folder. Importable by all."""
 
 from __future__ import annotations
 
@@ -55,6 +55,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Writes `data` so that a crash leaves either the old file or the new one. Raises `OutputError` as `atomic_path`."""
+    """Writes `data` so that a crash leaves either the old file or the new one. Raises as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)

@@ -1,4 +1,4 @@
-"""Progress of long work. The library reports here; only the command line shows it, so notebooks and services stay quiet.
+"""Progress of long work. The library reports here; only the command line shows it, so notebooks stay quiet.
 
 Notes and warnings go through `logging`; this module is only for work that takes time.
 """
@@ -15,9 +15,11 @@ T = TypeVar("T")
 class Reporter(Protocol):
     """What shows progress; the command line has one built on rich."""
 
-    def track(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]: ...
+    def track(self, items: Iterable[T], description: str, total: int | None) -> Iterator[T]:
+        """Yields `items` while their progress is shown."""
 
-    def step(self, description: str) -> contextlib.AbstractContextManager[None]: ...
+    def step(self, description: str) -> contextlib.AbstractContextManager[None]:
+        """A context that shows `description` while its block runs."""
 
 
 _reporter: Reporter | None = None

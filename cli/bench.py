@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,7 +45,7 @@ def official(folder: Path, threads: int, rounds: int, as_json: bool) -> None:
         groups.setdefault(manifest.variant, []).append(path)
     if not groups:
         raise InputError(f"Expected exported .tflite files in {folder}. Found none; write them with: blazeport export.")
-    records = []
+    records: list[dict[str, Any]] = []
     for variant, paths in groups.items():
         baseline, *others = measure_latencies([official_file(variant), *paths], num_threads=threads, rounds=rounds)
         for latencies in others:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..convert.precisions import FLOAT_PRECISIONS
 from .artifacts import (
     FOLDER,
     HEADS_OPTION,
@@ -47,7 +48,6 @@ def convert(
       blazeport convert my_pose.keras --variant pose_landmark_lite -o my_pose.tflite
     """
     from ..convert.inputs import find_media
-    from ..convert.precisions import FLOAT_PRECISIONS
     from ..convert.source import open_source
     from ..errors import unknown
     from ..models.config import resolve_heads

@@ -12,7 +12,7 @@ from .artifacts import FOLDER, command_line, print_manifests
 from .console import print_json
 
 if TYPE_CHECKING:
-    from ..benchmarks.latency import LatencyCache
+    from ..benchmarks.latency import LatencyCache, Ratio
     from ..quantize.export import Exported
 
 
@@ -84,5 +84,5 @@ def _measure(artifacts: list[Exported], cache: LatencyCache) -> None:
             cache.add(latencies, baseline)
 
 
-def _ratio(artifact: Exported, cache: LatencyCache):  # type: ignore[no-untyped-def]
+def _ratio(artifact: Exported, cache: LatencyCache) -> Ratio | None:
     return cache.get(artifact.manifest.sha256, artifact.manifest.weights.sha256)

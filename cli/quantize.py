@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ..convert.precisions import QUANTIZED_PRECISIONS, Io
 from .artifacts import (
     FOLDER,
     HEADS_OPTION,
@@ -44,7 +45,7 @@ def quantize(
     calibration: Path | None,
     samples: int,
     seed: int,
-    io_type: str,
+    io_type: Io,
     keep_failed: bool,
     out: Path,
 ) -> None:
@@ -59,7 +60,6 @@ def quantize(
       blazeport quantize pose_landmark_lite --heads landmarks --calibration photos/ -o build/
       blazeport quantize face_detection_short_range --io uint8 --calibration photos/ -o face.tflite
     """
-    from ..convert.precisions import QUANTIZED_PRECISIONS
     from ..convert.source import open_source
     from ..errors import ConfigError, unknown
     from ..models.config import resolve_heads

@@ -30,10 +30,10 @@ def weights() -> None:
 )
 @click.option("--allow-unknown", is_flag=True, help="Accept a file of your own in that folder, whatever its sha256.")
 def fetch(variants: tuple[str, ...], from_dir: Path | None, allow_unknown: bool) -> None:
-    """Put official .tflite files into the cache and print where they lie. Without VARIANT: all of them.
+    """Fetch official files into the cache.
 
-    Only files whose sha256 is known are accepted. They come from an installed mediapipe package, the mediapipe wheel,
-    npm packages or Google's public bucket, whichever answers first.
+    Prints where they lie. Without VARIANT: all of them. Only files whose sha256 is known are accepted. Tried in order:
+    an installed mediapipe package, the mediapipe wheel, npm packages, Google's public bucket.
 
     \b
     Example:
@@ -53,7 +53,9 @@ def fetch(variants: tuple[str, ...], from_dir: Path | None, allow_unknown: bool)
 @weights.command("list")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_(as_json: bool) -> None:
-    """List the official files: size, whether they are in the cache, licence and where they come from.
+    """List the official files.
+
+    Size, whether they are in the cache, licence, and where they can be had.
 
     \b
     Example:
@@ -91,7 +93,9 @@ def list_(as_json: bool) -> None:
 @weights.command()
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def verify(as_json: bool) -> None:
-    """Hash every file in the cache again. Exits with 1 when one is damaged.
+    """Hash every file in the cache again.
+
+    Exits with 1 when one is damaged.
 
     \b
     Example:

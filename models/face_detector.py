@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .blocks import DepthToSpace, KerasTensor, LayerFactory, Network
+from .blocks import DepthToSpace, KerasTensor, LayerFactory, Network, Padding
 from .config import DoubleBlock, FaceDetectorConfig
 from .keras_api import keras
 
@@ -62,7 +62,7 @@ def _block(
     layers: LayerFactory, x: KerasTensor, block: DoubleBlock, config: FaceDetectorConfig, name: str
 ) -> KerasTensor:
     """One BlazeBlock, single or double, and its shortcut."""
-    padding = "symmetric" if config.pads_symmetrically and block.stride > 1 else "same"
+    padding: Padding = "symmetric" if config.pads_symmetrically and block.stride > 1 else "same"
     y = layers.depthwise(x, name=f"{name}_depthwise", stride=block.stride, padding=padding)
     if block.bottleneck is not None:
         y = layers.conv(y, block.bottleneck, name=f"{name}_squeeze", activation="relu")

@@ -43,7 +43,7 @@ def build_pose_landmark(config: PoseLandmarkConfig) -> Network:
         decoded = layers.upsample(decoded, f"decoder_{side}px_upsample")
         decoded = keras.layers.Add(name=f"decoder_{side}px_add")([decoded, laterals[side]])
 
-    trunk = None
+    trunk: KerasTensor = None
     if config.hourglass:
         trunk = layers.strided(decoded, config.hourglass[0].channels, name="hourglass0_down")
     outputs = {"segmentation": _segmentation(layers, decoded, laterals[half], config.mask_channels)}

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..errors import InputError, OutputError, ShapeError
 from ..files import write_atomic
+from ..quiet import native_stderr
 
 READABLE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+NATIVE_CHATTER = r"\[ ?(WARN|ERROR):|libpng |\s*$"  # of the decoders; what matters becomes an error of ours
 MAX_SIDE = 32766  # px; cv2.warpPerspective takes no longer side
 
 
@@ -32,7 +34,8 @@ def read_image(path: Path) -> np.ndarray:
     if encoded.size == 0:
         raise InputError(f"{path} is empty. Expected a photo.")
     try:
-        rgb = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
+        with native_stderr(NATIVE_CHATTER):
+            rgb = cv2.imdecode(encoded, cv2.IMREAD_COLOR_RGB)
     except cv2.error as error:
         raise InputError(f"{path} cannot be decoded ({' '.join(str(error).split())}).") from error
     if rgb is None:
@@ -53,9 +56,15 @@ def write_image(path: Path, rgb: np.ndarray) -> None:
         endings = ", ".join(sorted(READABLE))
         raise OutputError(f"A picture's file name must end in one of: {endings}. Received: {path.name!r}.")
     try:
-        encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1]
+        with native_stderr(NATIVE_CHATTER):
+            done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
         raise OutputError(f"Cannot encode {path} ({' '.join(str(error).split())}).") from error
+    if not done:
+        size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+        raise OutputError(
+            f"A {path.suffix} file cannot hold a picture of {size} px. Choose another format: {path.name}."
+        )
     write_atomic(path, encoded.tobytes())
 
 

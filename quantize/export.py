@@ -92,7 +92,8 @@ def _export_variant(
     variant: str, plan: ExportPlan, out: Path, calibration: Calibration | None, command: str
 ) -> Iterator[Exported]:
     source = open_source(variant)
-    writer = ArtifactWriter(source, media=plan.calibration and calibration and calibration.media, command=command)
+    own_media = calibration.media if calibration is not None and not calibration.record.demo else None
+    writer = ArtifactWriter(source, media=own_media, command=command)
     samples = None
     for heads in plan.heads_of(variant):
         for precision in plan.precisions:

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import os
 import struct
-import tempfile
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,10 +14,11 @@ from ai_edge_litert.interpreter import Interpreter
 
 from ..errors import ConfigError, InputError, ShapeError
 from ..models.config import VARIANTS, VariantConfig
+from ..quiet import native_stderr
 
 FILE_IDENTIFIER = b"TFL3"
 METADATA_NAME = b"TFLITE_METADATA"
-_stderr_lock = threading.Lock()
+NATIVE_CHATTER = "INFO: "  # which delegate was made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +56,7 @@ class Model:
         self.name = "model" if isinstance(source, bytes) else str(source)
         _check_header(source, self.name)
         try:
-            with _without_info_lines():
+            with native_stderr(NATIVE_CHATTER):
                 self._interpreter = _open(source, num_threads)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
@@ -82,7 +79,7 @@ class Model:
 
     def close(self) -> None:
         """Frees the interpreter's memory; the model cannot run any more."""
-        del self._interpreter
+        self._interpreter = None
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -217,24 +214,3 @@ def _metadata(source: Path | bytes) -> bytes:
 def _flatbuffer_string(text: str) -> bytes:
     """How a flatbuffer holds a string: its length, itself, and a NUL."""
     return struct.pack("<I", len(text)) + text.encode() + b"\0"
-
-
-@contextlib.contextmanager
-def _without_info_lines() -> Iterator[None]:
-    """Drops the `INFO:` lines LiteRT's C++ prints on file descriptor 2, which has no switch; keeps all others."""
-    with _stderr_lock, tempfile.TemporaryFile() as held:
-        try:
-            original = os.dup(2)
-        except OSError:  # A process without a stderr has nothing to keep quiet.
-            yield
-            return
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(original, 2)
-            os.close(original)
-            held.seek(0)
-            for line in held:
-                if not line.startswith(b"INFO:"):
-                    os.write(2, line)

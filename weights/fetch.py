@@ -152,13 +152,14 @@ def _fetch(wanted: Mapping[str, RemoteFile], *, hint: str) -> dict[str, Path]:
     failures: dict[str, list[str]] = {}
     downloads = _Downloads()
     for name, file in wanted.items():
-        path = _cached(name, file)
-        if path is None:
-            data, failures[name] = downloads.first_good(file)
-            path = None if data is None else _store(file, data)
-        if path is not None:
+        if (path := _cached(name, file)) is not None:
             paths[name] = path
-            failures.pop(name, None)
+            continue
+        data, reasons = downloads.first_good(file)
+        if data is None:
+            failures[name] = reasons
+        else:
+            paths[name] = _store(file, data)
     downloads.keep_the_rest()
     if failures:
         lines = dict.fromkeys(line for reasons in failures.values() for line in reasons)

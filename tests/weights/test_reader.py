@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import flatbuffers
@@ -43,7 +43,7 @@ def test_every_weight_of_an_official_file_is_read(official: Official, variant: s
     arrays = named_arrays(graph)
     assert sum(array.size for array in arrays.values()) == NUM_PARAMS[variant]
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in arrays.values())
-    assert [op.stride for op in graph.ops if op.stride][0] == (2, 2)
+    assert next(op.stride for op in graph.ops if op.stride) == (2, 2)
     assert {op.padding for op in graph.ops if op.kind == "DEPTHWISE_CONV_2D"} <= {"SAME", "VALID"}
     assert {op.depth_multiplier for op in graph.ops if op.kind == "DEPTHWISE_CONV_2D"} == {1}
     assert graph.tensors[graph.inputs[0]].dtype == "float32"
@@ -133,12 +133,12 @@ def sparsity(shape: list[int]) -> schema.SparsityParametersT:
 
 def model(
     tensors: list[schema.TensorT],
-    buffers: list[bytes] = [],
-    operators: list[schema.OperatorT] = [],
-    codes: list[schema.OperatorCodeT] = [],
+    buffers: Sequence[bytes] = (),
+    operators: Sequence[schema.OperatorT] = (),
+    codes: Sequence[schema.OperatorCodeT] = (),
     *,
-    inputs: list[int] = [],
-    outputs: list[int] = [],
+    inputs: Sequence[int] = (),
+    outputs: Sequence[int] = (),
     subgraphs: int = 1,
     change: Callable[[schema.ModelT], None] = lambda made: None,
 ) -> bytes:
@@ -182,11 +182,8 @@ def test_quantization_signature_metadata_and_custom_ops_are_read():
         )
     )
     assert graph.tensors[0].is_constant
-    assert (graph.tensors[0].dtype, graph.tensors[0].scale, graph.tensors[0].zero_point) == (
-        "int8",
-        (0.5, 0.25),
-        (0, 3),
-    )
+    assert graph.tensors[0].dtype == "int8"
+    assert (graph.tensors[0].scale, graph.tensors[0].zero_point) == ((0.5, 0.25), (0, 3))
     assert graph.tensors[0].quantized_dimension == 1
     np.testing.assert_array_equal(graph.constant(0), np.array([[1, 2], [-1, 4]], np.int8))
     assert graph.constant(0).dtype == np.int8
@@ -292,7 +289,7 @@ def test_a_hostile_file_is_a_one_line_error_and_allocates_little(case: str):
     data = HOSTILE[case]()
     tracemalloc.start()
     try:
-        with pytest.raises(WeightsError, match="as a .tflite file") as caught:
+        with pytest.raises(WeightsError, match=r"as a \.tflite file") as caught:
             read_all(data)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -302,7 +299,7 @@ def test_a_hostile_file_is_a_one_line_error_and_allocates_little(case: str):
 
 
 def one_tensor_many_times(count: int, name: str) -> bytes:
-    """A file whose list of tensors names one tensor `count` times, behind the list because offsets only point forward."""
+    """A file whose list of tensors holds one tensor `count` times. It lies behind the list: offsets point forward."""
     data = bytearray(model([tensor(name, [1])]))
     graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
     tensor_at, list_field_at = graph.Tensors(0)._tab.Pos, graph._tab.Pos + graph._tab.Offset(4)
@@ -339,7 +336,7 @@ def test_every_truncation_is_an_error(official: Official):
 def test_flipped_bytes_are_an_error_or_a_readable_file(short_range: bytes, region: str):
     rng = np.random.default_rng(seed=2)
     end = 4000 if region == "head" else len(short_range)
-    outcomes = set()
+    errors = []
     tracemalloc.start()
     try:
         for _ in range(120):
@@ -348,14 +345,13 @@ def test_flipped_bytes_are_an_error_or_a_readable_file(short_range: bytes, regio
             damaged[where] = rng.integers(0, 256, where.size)
             try:
                 read_all(damaged.tobytes())
-                outcomes.add("read")
             except WeightsError as error:
-                assert "\n" not in str(error)
-                outcomes.add("error")
+                errors.append(str(error))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert "error" in outcomes
+    assert errors
+    assert not any("\n" in error for error in errors)
     assert peak < 32e6
 
 
@@ -373,7 +369,7 @@ def test_flipped_bytes_are_an_error_or_a_readable_file(short_range: bytes, regio
 def test_a_foreign_file_is_a_one_line_error_that_names_it(tmp_path: Path, content: bytes):
     path = tmp_path / "model.tflite"
     path.write_bytes(content)
-    with pytest.raises(WeightsError, match="model.tflite") as caught:
+    with pytest.raises(WeightsError, match=r"model\.tflite") as caught:
         read_tflite(path)
     assert "\n" not in str(caught.value)
 

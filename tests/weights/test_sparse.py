@@ -38,7 +38,7 @@ def pack(dense: np.ndarray, order: tuple[int, ...], compressed: tuple[bool, ...]
 def test_unpacking_undoes_packing(data: st.DataObject):
     shape = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
     order = tuple(data.draw(st.permutations(range(len(shape)))))
-    # A dense level below an empty compressed one has no node to take its size from in `pack`, so compress from there on.
+    # Below an empty compressed level `pack` has no node to take a dense level's size from, so it compresses from there.
     first = data.draw(st.integers(0, len(shape)))
     compressed = tuple(level >= first for level in range(len(shape)))
     rng = np.random.default_rng(data.draw(st.integers(0, 2**16)))
