@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def export(
     from ..quantize.export import export as run_export
 
     given = {"variants": variants, "heads": heads, "precisions": precisions}
-    chosen = {name: tuple(value.split(",")) for name, value in given.items() if value}
+    chosen = {name: tuple(re.split(r"[,\s]+", value.strip(", "))) for name, value in given.items() if value}
     plan = ExportPlan(**chosen, calibration=calibration)
     artifacts = []
     for artifact in run_export(plan, out, command=command_line()):
