@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from ..benchmarks.latency import Ratio
     from ..convert.manifest import Manifest
 
-VARIANT_OPTION = click.option("--variant", help="Which network a FILE holds; taken from the file's name by default.")
+VARIANT_OPTION = click.option(
+    "--variant", help="Network that a file SOURCE holds; the beginning of the file's name by default."
+)
 HEADS_OPTION = click.option(
     "--heads",
     default="all",
@@ -26,14 +28,18 @@ HEADS_OPTION = click.option(
 KEEP_FAILED_OPTION = click.option(
     "--keep-failed", is_flag=True, help="Keep a file that fails the parity gate as *.failed."
 )
-FOLDER = click.Path(path_type=Path)
+OUT_OPTION = click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="The .tflite file, or a folder for it.  [default: the current folder]",
+)
 
 
-def out_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """`-o OUT`: a .tflite file or a folder."""
-    return click.option(
-        "-o", "--out", type=click.Path(path_type=Path), default=Path(), help="The .tflite file, or a folder for it."
-    )(command)
+def media_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`--name DIR`: a folder of photos and videos, searched with its subfolders."""
+    return click.option(name, metavar="DIR", type=click.Path(path_type=Path), help=text)
 
 
 def output_path(out: Path, name: str) -> Path:

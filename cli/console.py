@@ -53,14 +53,15 @@ def print_json(record: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """Prints a table on stdout; the columns named in `right` are aligned right."""
+    """Prints a table on stdout; the columns named in `right` are aligned right. A narrow terminal folds the others."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+        is_number = column in right
+        table.add_column(column, justify="right" if is_number else "left", no_wrap=is_number, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row))
     console = Console()

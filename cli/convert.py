@@ -8,12 +8,12 @@ import click
 
 from ..convert.precisions import FLOAT_PRECISIONS
 from .artifacts import (
-    FOLDER,
     HEADS_OPTION,
     KEEP_FAILED_OPTION,
+    OUT_OPTION,
     VARIANT_OPTION,
     command_line,
-    out_option,
+    media_option,
     output_path,
     print_manifests,
 )
@@ -24,9 +24,9 @@ from .artifacts import (
 @click.option("--precision", default="fp16", show_default=True, help="fp32 or fp16.")
 @HEADS_OPTION
 @VARIANT_OPTION
-@click.option("--inputs", type=FOLDER, help="Photos or videos for the parity gate; the demo photos by default.")
+@media_option("--inputs", "Photos or videos for the parity gate; the demo photos by default.")
 @KEEP_FAILED_OPTION
-@out_option
+@OUT_OPTION
 def convert(
     source: str,
     precision: str,
@@ -47,6 +47,7 @@ def convert(
       blazeport convert pose_landmark_lite --heads landmarks --precision fp16 -o build/
       blazeport convert my_pose.keras --variant pose_landmark_lite -o my_pose.tflite
     """
+    from ..convert.artifact import ArtifactWriter, default_name
     from ..convert.inputs import find_media
     from ..convert.source import open_source
     from ..errors import unknown
@@ -57,8 +58,6 @@ def convert(
     opened = open_source(source, variant)
     names = resolve_heads(opened.config, heads)
     media = find_media(inputs) if inputs else None
-
-    from ..convert.artifact import ArtifactWriter, default_name
 
     writer = ArtifactWriter(opened, media=media, command=command_line(), keep_failed=keep_failed)
     path = output_path(out, default_name(opened, names, precision))

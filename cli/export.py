@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .artifacts import FOLDER, command_line, print_manifests
+from .artifacts import command_line, media_option, print_manifests
 from .console import print_json
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @click.option("--variants", help="Variants joined with commas; all seven by default.")
 @click.option("--heads", help="Heads of the landmark networks joined with commas; all,landmarks by default.")
 @click.option("--precisions", help="Precisions joined with commas; fp32,fp16,int8 by default.")
-@click.option("--calibration", type=FOLDER, help="Your photos or videos for int8; a few demo photos by default.")
+@media_option("--calibration", "Your photos or videos for int8; a few demo photos by default.")
 @click.option("--latency/--no-latency", default=True, show_default=True, help="Measure time against the official file.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifests as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifests and time ratios as JSON.")
 @click.option(
     "-o",
     "--out",
@@ -63,12 +63,17 @@ def export(
     if latency:
         _measure(artifacts, cache)
     if as_json:
-        print_json([dataclasses.asdict(artifact.manifest) for artifact in artifacts])
+        print_json([_record(artifact, cache) for artifact in artifacts])
         return
     print_manifests(
         ((artifact.manifest, _ratio(artifact, cache)) for artifact in artifacts),
         with_latency=latency,
     )
+
+
+def _record(artifact: Exported, cache: LatencyCache) -> dict[str, Any]:
+    ratio = _ratio(artifact, cache)
+    return dataclasses.asdict(artifact.manifest) | {"time_to_official": ratio and dataclasses.asdict(ratio)}
 
 
 def _measure(artifacts: list[Exported], cache: LatencyCache) -> None:

@@ -14,10 +14,12 @@ from ..errors import BlazeportError
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "bench": ("bench", "bench", "Measure latency."),
     "convert": ("convert", "convert", "Convert a variant or a Keras model to a proven TFLite file."),
+    "doctor": ("doctor", "doctor", "Find what will break in a TFLite file."),
+    "evaluate": ("evaluate", "evaluate", "Measure how good files are at their task."),
     "export": ("export", "export", "Write TFLite files and manifests for many variants and precisions."),
     "models": ("models", "models", "List the networks and what each head costs."),
     "quantize": ("quantize", "quantize", "Quantize a variant or a Keras model to a TFLite file."),
-    "run": ("run", "run", "Find faces or poses in photos."),
+    "run": ("run", "run", "Find faces or poses in photos, videos and camera pictures."),
     "weights": ("weights", "weights", "Fetch and verify the official weights."),
 }
 

@@ -8,12 +8,12 @@ import click
 
 from ..convert.precisions import QUANTIZED_PRECISIONS, Io
 from .artifacts import (
-    FOLDER,
     HEADS_OPTION,
     KEEP_FAILED_OPTION,
+    OUT_OPTION,
     VARIANT_OPTION,
     command_line,
-    out_option,
+    media_option,
     output_path,
     print_manifests,
 )
@@ -24,7 +24,7 @@ from .artifacts import (
 @click.option("--precision", default="int8", show_default=True, help="int8 or dynamic.")
 @HEADS_OPTION
 @VARIANT_OPTION
-@click.option("--calibration", type=FOLDER, help="Your photos or videos; a few demo photos by default.")
+@media_option("--calibration", "Your photos or videos; a few demo photos by default.")
 @click.option("--samples", type=click.IntRange(5), default=128, show_default=True, help="At most so many samples.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples' jitter.")
 @click.option(
@@ -36,7 +36,7 @@ from .artifacts import (
     help="Type of the input and outputs.",
 )
 @KEEP_FAILED_OPTION
-@out_option
+@OUT_OPTION
 def quantize(
     source: str,
     precision: str,
@@ -60,6 +60,7 @@ def quantize(
       blazeport quantize pose_landmark_lite --heads landmarks --calibration photos/ -o build/
       blazeport quantize face_detection_short_range --io uint8 --calibration photos/ -o face.tflite
     """
+    from ..convert.artifact import ArtifactWriter, default_name
     from ..convert.source import open_source
     from ..errors import ConfigError, unknown
     from ..models.config import resolve_heads
@@ -73,8 +74,6 @@ def quantize(
     names = resolve_heads(opened.config, heads)
     used = open_calibration(calibration, limit=samples, seed=seed) if precision == "int8" else None
     drawn = used.samples(opened.config) if used else None
-
-    from ..convert.artifact import ArtifactWriter, default_name
 
     writer = ArtifactWriter(opened, media=used.media if used else None, command=command_line(), keep_failed=keep_failed)
     path = output_path(out, default_name(opened, names, precision, io_type))

@@ -1,20 +1,14 @@
-"""`blazeport run`: faces or poses in photos."""
+"""`blazeport run`: faces or poses in photos, videos and camera pictures."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import progress
-from ..errors import BlazeportError, InputError
-from ..files import atomic_path
+from .media import Source, Tally, Task, find_sources, process_sources
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,184 +24,163 @@ FACE_MODELS = {
 POSE_MODELS = ("lite", "full", "heavy")
 
 
-class _Result(Protocol):
-    @property
-    def timing_ms(self) -> dict[str, float]: ...
-
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-def photo_options(command: Callable[..., None]) -> Callable[..., None]:
+def media_options(command: Callable[..., None]) -> Callable[..., None]:
     """INPUT..., -o and --jsonl."""
-    inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
+    inputs = click.argument("inputs", metavar="INPUT...", nargs=-1, required=True)
     output = click.option(
         "-o",
         "--output",
         type=click.Path(path_type=Path),
-        help="Annotated picture: a file for one photo, a folder for several.",
+        help="Annotated output: a picture for one photo, an .mp4 file for one video, a folder for any.",
     )
-    jsonl = click.option("--jsonl", metavar="FILE|-", help="Write one JSON line per photo; - is stdout.")
+    jsonl = click.option("--jsonl", metavar="FILE|-", help="Write one JSON line per frame; - is stdout.")
     return inputs(output(jsonl(command)))
 
 
 @click.group()
 def run() -> None:
-    """Find faces or poses in photos.
+    """Find faces or poses in photos, videos and camera pictures.
 
     \b
     Example:
       blazeport run face photo.jpg -o faces.png
+      blazeport run pose clip.mp4 -o pose.mp4
     """
 
 
 @run.command()
-@photo_options
+@media_options
 @click.option("--model", type=click.Choice(list(FACE_MODELS)), help="Official network.  [default: short]")
 @click.option("--file", "model_file", type=click.Path(path_type=Path), help="Any face detector .tflite instead.")
 def face(
-    inputs: tuple[Path, ...], output: Path | None, jsonl: str | None, model: str | None, model_file: Path | None
+    inputs: tuple[str, ...], output: Path | None, jsonl: str | None, model: str | None, model_file: Path | None
 ) -> None:
     """Find faces: box, six keypoints and score.
 
-    INPUT is any mix of photos and folders of photos.
+    INPUT is any mix of photos, folders of photos, videos and cameras (camera:0).
 
     \b
     Example:
       blazeport run face photo.jpg -o faces.png
       blazeport run face photos/ --model full --jsonl faces.jsonl
+      blazeport run face camera:0 --jsonl -
     """
     if model and model_file:
         raise click.UsageError("--model and --file exclude each other.")
+    sources = find_sources(inputs, output=output)
     from ..pipeline.draw import draw_faces
     from ..pipeline.face import FaceDetector
 
     detector = FaceDetector(model_file or _official(FACE_MODELS[model or "short"]))
-    _process_photos(inputs, output, jsonl, detector.process, draw_faces, _describe_faces)
+    task = Task(
+        begin=lambda _: lambda rgb, _time_us: detector.process(rgb),
+        draw=draw_faces,
+        describe=_describe_faces,
+        summarize=lambda tally: f"faces in {tally.frames_with_results}",
+    )
+    process_sources(sources, task, jsonl)
 
 
 @run.command()
-@photo_options
+@media_options
 @click.option("--model", type=click.Choice(POSE_MODELS), help="Official landmark network.  [default: full]")
 @click.option("--landmark-file", type=click.Path(path_type=Path), help="Any landmark network .tflite instead.")
 @click.option(
     "--detector-file", type=click.Path(path_type=Path), help="Any pose detector .tflite instead of the official."
 )
+@click.option("--static", is_flag=True, help="Take the frames of videos as stills: no tracking, no smoothing.")
+@click.option("--sequence", is_flag=True, help="Track through a folder's photos, in natural order of their names.")
+@click.option("--no-smoothing", is_flag=True, help="Leave tracked landmarks unsmoothed.")
 @click.option("--refine/--no-refine", default=None, help="Refine by the heatmap.  [default: where the file has one]")
 @click.option("--heatmap-kernel", type=click.Choice(["7", "9"]), help="Cells per side of the refinement.  [default: 7]")
+@click.option(
+    "--timestamps",
+    type=click.Choice(["video", "mediapipe"]),
+    default="video",
+    show_default=True,
+    help="Smooth by a video's true times, or by 33,333 µs per frame as MediaPipe's Python package does.",
+)
+@click.option("--max-people", type=click.IntRange(1), default=1, show_default=True, help="How many people to track.")
+@click.option(
+    "--masks",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write segmentation masks as PNG files into this folder, and draw them.",
+)
+@click.option("--smooth-masks", is_flag=True, help="Smooth the masks of a stream over time.")
 def pose(
-    inputs: tuple[Path, ...],
+    inputs: tuple[str, ...],
     output: Path | None,
     jsonl: str | None,
     model: str | None,
     landmark_file: Path | None,
     detector_file: Path | None,
+    static: bool,
+    sequence: bool,
+    no_smoothing: bool,
     refine: bool | None,
     heatmap_kernel: str | None,
+    timestamps: str,
+    max_people: int,
+    masks: Path | None,
+    smooth_masks: bool,
 ) -> None:
-    """Find a person's 33 landmarks.
+    """Find people's 33 landmarks, and track them through videos.
 
-    INPUT is any mix of photos and folders of photos.
+    INPUT is any mix of photos, folders of photos, videos and cameras (camera:0). Photos are stills of their own; the
+    detector looks at a video only while fewer people are tracked than --max-people.
 
     \b
     Example:
       blazeport run pose photo.jpg -o pose.png
+      blazeport run pose clip.mp4 --max-people 2 -o pose.mp4 --jsonl pose.jsonl
+      blazeport run pose frames/ --sequence -o annotated/
       blazeport run pose photos/ --landmark-file pose_landmark_lite.landmarks.int8.tflite --jsonl -
     """
-    if model and landmark_file:
-        raise click.UsageError("--model and --landmark-file exclude each other.")
-    if heatmap_kernel and refine is False:
-        raise click.UsageError("--heatmap-kernel and --no-refine exclude each other.")
+    for is_wrong, names in (
+        (model and landmark_file, "--model and --landmark-file"),
+        (heatmap_kernel and refine is False, "--heatmap-kernel and --no-refine"),
+        (static and sequence, "--static and --sequence"),
+        (static and no_smoothing, "--static (which never smooths) and --no-smoothing"),
+    ):
+        if is_wrong:
+            raise click.UsageError(f"{names} exclude each other.")
+    if smooth_masks and not masks:
+        raise click.UsageError("--smooth-masks needs --masks DIR.")
+    sources = find_sources(inputs, sequence=sequence, output=output, masks=masks)
     from ..pipeline.draw import draw_people
-    from ..pipeline.pose import PoseLandmarker
+    from ..pipeline.pose import PoseTracker
+    from ..runtime.interpreter import Model
 
-    landmarker = PoseLandmarker(
-        detector_file or _official("pose_detection"),
-        landmark_file or _official(f"pose_landmark_{model or 'full'}"),
-        refine=True if heatmap_kernel else refine,
-        **({"heatmap_kernel": int(heatmap_kernel)} if heatmap_kernel else {}),
+    detector = Model(detector_file or _official("pose_detection"))
+    landmarker = Model(landmark_file or _official(f"pose_landmark_{model or 'full'}"))
+    options: dict[str, Any] = {
+        "smooth": not no_smoothing,
+        "refine": True if heatmap_kernel else refine,
+        "max_people": max_people,
+        "segment": masks is not None,
+        "smooth_masks": smooth_masks,
+    }
+    if heatmap_kernel:
+        options["heatmap_kernel"] = int(heatmap_kernel)
+
+    def begin(source: Source) -> Callable[[np.ndarray, int], PoseResult]:
+        return PoseTracker(detector, landmarker, static=static or source.kind == "photo", **options).process
+
+    task = Task(
+        begin=begin,
+        draw=draw_people,
+        describe=_describe_people,
+        summarize=_summarize_people,
+        mask=_combined_mask,
+        has_video_time=timestamps == "video",
     )
-    _process_photos(inputs, output, jsonl, landmarker.process, draw_people, _describe_people)
+    process_sources(sources, task, jsonl)
 
 
 def _official(variant: str) -> Path:
     from ..weights.fetch import official_file
 
     return official_file(variant)
-
-
-def _process_photos(
-    inputs: tuple[Path, ...],
-    output: Path | None,
-    jsonl: str | None,
-    process: Callable[[np.ndarray], Any],
-    draw: Callable[[np.ndarray, Any], np.ndarray],
-    describe: Callable[[Any], str],
-) -> None:
-    """Processes each photo by itself; one that cannot be read is reported and does not stop the others."""
-    from ..pipeline.image import list_photos, read_image, write_image
-
-    photos = list_photos(inputs)
-    destinations = _destinations(inputs, photos, output)
-    failed = 0
-    with _json_lines(jsonl) as stream:
-        # Where a line per photo appears on the terminal, that is progress enough.
-        shown = photos if len(photos) == 1 or sys.stdout.isatty() else progress.track(photos, "Looking at photos")
-        for photo, destination in zip(shown, destinations, strict=True):
-            try:
-                start = time.perf_counter()
-                rgb = read_image(photo)
-                decode_ms = (time.perf_counter() - start) * 1e3
-                result: _Result = process(rgb)
-            except BlazeportError as error:
-                if len(photos) == 1:
-                    raise
-                failed += 1
-                click.echo(f"Error: {error}", err=True)
-                continue
-            if destination:
-                write_image(destination, draw(rgb, result))
-            if stream:
-                record = {"source": str(photo), "frame": 0, "time_us": 0} | result.to_dict()
-                record["timing_ms"] = {"decode": decode_ms} | result.timing_ms
-                stream.write(json.dumps(record) + "\n")
-            if jsonl != "-":
-                total_ms = decode_ms + sum(result.timing_ms.values())
-                arrow = f" → {destination}" if destination else ""
-                click.echo(f"{photo}: {describe(result)}, {total_ms:.1f} ms{arrow}")
-    if failed:
-        raise InputError(f"{failed} of {len(photos)} photos could not be processed; each is named above.")
-
-
-def _destinations(inputs: tuple[Path, ...], photos: list[Path], output: Path | None) -> list[Path | None]:
-    """Where each photo's annotated picture goes. Nothing is written over a photo or twice."""
-    if output is None:
-        return [None] * len(photos)
-    from ..pipeline.image import READABLE
-
-    is_picture = output.suffix.lower() in READABLE and not output.is_dir()
-    if is_picture and (len(photos) > 1 or inputs[0].is_dir()):
-        raise click.UsageError(f"-o must be a folder for several photos. Received: {output}.")
-    destinations = [output if is_picture else output / photo.name for photo in photos]
-    for photo, destination in zip(photos, destinations, strict=True):
-        if destination.resolve() == photo.resolve():
-            raise click.UsageError(f"-o would write over the photo {photo}. Choose another name or folder.")
-    twice = {path.name for path in destinations if destinations.count(path) > 1}
-    if twice:
-        raise click.UsageError(
-            f"Several photos have the same name: {', '.join(sorted(twice))}. Run them one folder at a time."
-        )
-    return list(destinations)
-
-
-@contextlib.contextmanager
-def _json_lines(target: str | None) -> Iterator[IO[str] | None]:
-    if target is None:
-        yield None
-    elif target == "-":
-        yield sys.stdout
-    else:
-        with atomic_path(Path(target)) as temporary, temporary.open("w", encoding="utf-8") as stream:
-            yield stream
 
 
 def _describe_faces(result: FaceResult) -> str:
@@ -221,6 +194,23 @@ def _describe_people(result: PoseResult) -> str:
 
     if not result.people:
         return "no person"
-    person = result.people[0]
-    visible = int((person.landmarks[:, 3] >= MIN_VISIBILITY).sum())
-    return f"1 person (presence {person.presence:.2f}), {visible} of {len(person.landmarks)} landmarks visible"
+    presences = ", ".join(f"{person.presence:.2f}" for person in result.people)
+    visible = [str(int((person.landmarks[:, 3] >= MIN_VISIBILITY).sum())) for person in result.people]
+    noun = "person" if len(result.people) == 1 else "people"
+    total = len(result.people[0].landmarks)
+    return f"{len(result.people)} {noun} (presence {presences}), {' and '.join(visible)} of {total} landmarks visible"
+
+
+def _summarize_people(tally: Tally) -> str:
+    return f"people in {tally.frames_with_results}, {len(tally.numbers)} tracked, detector ran in {tally.detector_runs}"
+
+
+def _combined_mask(rgb: np.ndarray, result: PoseResult) -> np.ndarray:
+    """All people's masks as one grey picture: 255 is a person."""
+    import numpy as np
+
+    combined = np.zeros(rgb.shape[:2], np.float32)
+    for person in result.people:
+        if person.mask is not None:
+            np.maximum(combined, person.mask, out=combined)
+    return (combined * 255).round().astype(np.uint8)

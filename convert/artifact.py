@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,8 @@ import numpy as np
 
 from .. import progress
 from ..errors import ConfigError, InputError, ParityError
-from ..files import sha256_of, write_atomic
-from ..models.config import artifact_name, heads_label
+from ..files import atomic_path, sha256_of, write_atomic
+from ..models.config import PoseLandmarkConfig, artifact_name, heads_label
 from ..models.cost import cost_of, head_tensors
 from ..runtime.interpreter import Model
 from ..weights.fetch import demo_photos
@@ -25,13 +26,14 @@ from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, 
 from .parity import EXACT, FLOAT_NOISE, Budget, Parity, Runner, check, measure, require_outputs
 from .precisions import FLOAT_PRECISIONS, IO_SUFFIX, Io
 from .source import KerasRunner, Source
-from .tflite import to_tflite
 
 # Enough inputs to see an error, few enough for the largest network: 40, or 10 for heavy.
 _GATE_MACS = 20_000_000_000
 _MIN_GATE_INPUTS, _MAX_GATE_INPUTS = 10, 40
 _GATE_VIEWS = 6
 _CODE_FOLDERS = ("weights", "models", "runtime", "pipeline", "convert", "quantize")
+
+_log = logging.getLogger(__name__)
 
 
 class ArtifactWriter:
@@ -57,6 +59,7 @@ class ArtifactWriter:
         self._media = media
         self._command = command
         self._keep_failed = keep_failed
+        self._inputs: dict[int, list[np.ndarray]] = {}
 
     def up_to_date(
         self,
@@ -91,38 +94,34 @@ class ArtifactWriter:
         Args:
             out: path of the .tflite file; the manifest stands beside it.
             heads: names of the outputs to keep.
-            precision: one of `convert.tflite.PRECISIONS`.
+            precision: one of `convert.precisions.PRECISIONS`.
             io_type: dtype of the input and outputs; integers only for int8.
             calibration: what `samples` are from.
             samples: calibration inputs for int8.
         Raises:
             ConfigError: `io_type` does not go with `precision`.
             ConversionError: TensorFlow cannot convert it.
+            InputError: the source does not fit its variant, or no input for the gate can be made of the media.
             ParityError: the file is over its budget. Nothing is written under its name.
             OutputError: the folder cannot be written.
         """
         if io_type != "float" and precision != "int8":
             raise ConfigError(f"--io {io_type} goes with precision int8 only. Received: precision {precision}.")
+        model = self._model
         with progress.step(f"Converting {out.stem}"):
-            content = to_tflite(
-                self._model,
-                self.source.config,
-                heads,
-                precision,
-                calibration=samples,
-                io_type=io_type,
-                licence=self.source.licence,
-                author=self.source.author,
-            )
+            content = self._convert(model, heads, precision, calibration=samples, io_type=io_type)
         try:
             parity = self._gate(content, heads, precision, out.name)
         except ParityError:
             if self._keep_failed:
-                write_atomic(out.with_name(f"{out.name}.failed"), content)
+                kept = out.with_name(f"{out.name}.failed")
+                write_atomic(kept, content)
+                _log.warning("Kept for a look: %s", kept)
             raise
         manifest = self._manifest(content, out.name, heads, precision, io_type, calibration, parity)
-        write_atomic(out, content)
-        manifest.write(manifest_path(out))
+        with atomic_path(out) as temporary:  # When there is no room for the manifest, there is no file either.
+            temporary.write_bytes(content)
+            manifest.write(manifest_path(out))
         return manifest
 
     @functools.cached_property
@@ -131,25 +130,42 @@ class ArtifactWriter:
             return self.source.build()
 
     @functools.cached_property
-    def _gate_inputs(self) -> list[np.ndarray]:
-        """Real inputs, and one blank one: without a person, presence must differ."""
-        config = self.source.config
-        macs = cost_of(read_tflite(self._fp32_content if not self.source.official else self.source.path)).macs
-        limit = min(max(_GATE_MACS // macs, _MIN_GATE_INPUTS), _MAX_GATE_INPUTS)
-        media = demo_photos() if self._media is None else self._media
-        blank = np.full(config.input_shape, np.mean(config.input_range), np.float32)
-        return [*network_inputs(config, media, views=_GATE_VIEWS, limit=limit), blank]
+    def _heads(self) -> tuple[str, ...]:
+        """The heads the network has; a user's own may lack some."""
+        layers = {layer.name for layer in self._model.layers}
+        return tuple(name for name in self.source.config.head_names if name in layers)
 
-    @functools.cached_property
-    def _fp32_content(self) -> bytes:
-        return to_tflite(self._model, self.source.config, self.source.config.head_names, "fp32")
+    def _convert(self, model: Any, heads: tuple[str, ...], precision: str, **options: Any) -> bytes:
+        from .tflite import to_tflite  # Imports TensorFlow, which looking whether a file is up to date does not need.
+
+        source = self.source
+        return to_tflite(
+            model, source.config, heads, precision, licence=source.licence, author=source.author, **options
+        )
+
+    def _gate_inputs(self, macs: int) -> list[np.ndarray]:
+        """Real inputs, the fewer the larger the network, and one blank one: without a person, presence must differ."""
+        limit = min(max(_GATE_MACS // macs, _MIN_GATE_INPUTS), _MAX_GATE_INPUTS)
+        if limit not in self._inputs:
+            config = self.source.config
+            media = demo_photos() if self._media is None else self._media
+            inputs = network_inputs(config, media, views=_GATE_VIEWS, limit=limit)
+            if not inputs:
+                what = "a person" if isinstance(config, PoseLandmarkConfig) else "a photo that can be read"
+                raise InputError(
+                    f"The parity gate needs photos or videos with {what}. Received: none in {len(media)} files. "
+                    "Add some, or leave the folder away for the demo photos."
+                )
+            self._inputs[limit] = [*inputs, np.full(config.input_shape, np.mean(config.input_range), np.float32)]
+        return self._inputs[limit]
 
     def _gate(self, content: bytes, heads: tuple[str, ...], precision: str, file_name: str) -> Parity:
         """Runs the file in LiteRT against its reference; raises `ParityError` when it is too far off."""
         candidate = Model(content)
         require_outputs(heads, candidate.outputs, file_name)
         reference, reference_name, budget = self._reference(precision)
-        parity = measure(reference, candidate.run, self._gate_inputs, heads, reference_name=reference_name)
+        inputs = self._gate_inputs(cost_of(read_tflite(content)).macs)
+        parity = measure(reference, candidate.run, inputs, heads, reference_name=reference_name)
         check(parity, budget, file_name)
         return parity
 
@@ -164,7 +180,10 @@ class ArtifactWriter:
             return Model(self.source.path).run, f"the official {self.source.path.name}", exact
         if precision == "fp16":
             return Model(self._rounded_content).run, "the fp32 file of the weights rounded to fp16", EXACT
-        return KerasRunner(self._model), f"Keras with {self.source.path.name}", FLOAT_NOISE if exact else None
+        from .tflite import prune_heads
+
+        pruned = prune_heads(self._model, self._heads)
+        return KerasRunner(pruned), f"Keras with {self.source.path.name}", FLOAT_NOISE if exact else None
 
     @functools.cached_property
     def _rounded_content(self) -> bytes:
@@ -172,7 +191,7 @@ class ArtifactWriter:
 
         rounded = keras.models.clone_model(self._model)
         rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in self._model.get_weights()])
-        return to_tflite(rounded, self.source.config, self.source.config.head_names, "fp32")
+        return self._convert(rounded, self._heads, "fp32")
 
     def _recipe(
         self, heads: tuple[str, ...], precision: str, io_type: Io, calibration: CalibrationRecord | None

@@ -47,13 +47,11 @@ def finish(content: bytes, output_names: tuple[str, ...], metadata: Mapping[str,
     outputs = [tensors[f"output_{number}"] for number in range(len(output_names))]
     graph.outputs = np.array(outputs, dtype=np.int32)
     graph.name = "main"
-    _shorten_names(graph.tensors)
+    _shorten_names(graph.tensors, taken=("image", *output_names))
     named = {"image": int(graph.inputs[0]), **dict(zip(output_names, outputs, strict=True))}
     for name, index in named.items():
         graph.tensors[index].name = name
-    signature.signatureKey = SIGNATURE_KEY
-    signature.inputs = [_tensor_map("image", named["image"])]
-    signature.outputs = [_tensor_map(name, named[name]) for name in output_names]
+    set_signature(model, {"image": named["image"]}, {name: named[name] for name in output_names})
 
     for name, data in metadata.items():
         buffer = schema.BufferT()
@@ -63,6 +61,15 @@ def finish(content: bytes, output_names: tuple[str, ...], metadata: Mapping[str,
         entry.name, entry.buffer = name, len(model.buffers) - 1
         model.metadata = [*(model.metadata or []), entry]
     return pack(model)
+
+
+def set_signature(model: Any, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    """Gives a `ModelT` its one signature: names → tensor indices of the first subgraph."""
+    signature = schema.SignatureDefT()
+    signature.signatureKey, signature.subgraphIndex = SIGNATURE_KEY, 0
+    signature.inputs = [_tensor_map(name, index) for name, index in inputs.items()]
+    signature.outputs = [_tensor_map(name, index) for name, index in outputs.items()]
+    model.signatureDefs = [signature]
 
 
 def pack(model: Any) -> bytes:
@@ -75,12 +82,12 @@ def pack(model: Any) -> bytes:
     return bytes(builder.Output())
 
 
-def _shorten_names(tensors: list[Any]) -> None:
-    """Names each tensor after the Keras layer that made it.
+def _shorten_names(tensors: list[Any], taken: tuple[str, ...]) -> None:
+    """Names each tensor after the Keras layer that made it; none gets a name in `taken`.
 
     The converter joins the paths of all fused operators, which makes up a tenth of a small file.
     """
-    seen: dict[str, int] = {}
+    seen = dict.fromkeys(taken, 1)
     for tensor in tensors:
         path = tensor.name.decode().split(";")[0].split("/")
         name = path[1] if len(path) > 1 else path[0]

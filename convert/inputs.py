@@ -20,13 +20,12 @@ from ..errors import InputError
 from ..files import sha256_of
 from ..models.config import POSE_DETECTION, DetectorConfig, PoseDetectorConfig, PoseLandmarkConfig, VariantConfig
 from ..pipeline.detector import Detector
-from ..pipeline.image import read_image
+from ..pipeline.image import READABLE, read_image
 from ..pipeline.image_to_tensor import detector_tensor, roi_tensor
 from ..pipeline.pose import find_people
 from ..pipeline.roi import Roi
 from ..weights.fetch import official_file
 
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp"})
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm"})
 FRAMES_PER_VIDEO = 16
 
@@ -49,7 +48,7 @@ def find_media(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         raise InputError(f"Expected a folder of photos or videos. {folder} is not a folder.")
-    suffixes = PHOTO_SUFFIXES | VIDEO_SUFFIXES
+    suffixes = READABLE | VIDEO_SUFFIXES
     media = sorted(path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
     if not media:
         raise InputError(f"Expected photos or videos ({' '.join(sorted(suffixes))}) in {folder}. Found none.")

@@ -121,13 +121,21 @@ def read_manifest(path: Path) -> Manifest:
         InputError: it is not there, is not JSON, or is not a manifest of this schema version.
     """
     try:
-        record = json.loads(path.read_text())
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"Cannot read the manifest {path}: {error.strerror or error}. It is written together with its .tflite file."
+        ) from error
+    try:
+        record = json.loads(content)
         version = record["schema_version"]
         if version != SCHEMA_VERSION:
             raise InputError(f"{path} has schema version {version}; this blazeport reads {SCHEMA_VERSION}.")
         return _manifest(record)
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise InputError(f"{path} is not a manifest of blazeport: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path} is not a manifest of blazeport ({type(error).__name__}: {error}). Write its .tflite file again."
+        ) from error
 
 
 def tool_versions() -> dict[str, str]:

@@ -138,7 +138,7 @@ class _Tracker:
     def add(self, expected: np.ndarray, received: np.ndarray) -> None:
         self._finite = self._finite and bool(np.isfinite(received).all())
         difference = np.abs(expected.astype(np.float64) - received)
-        self._max = max(self._max, float(difference.max()))
+        self._max = float(np.maximum(self._max, difference.max()))  # Unlike `max`, it keeps a NaN.
         self._sum += float(difference.sum())
         self._count += difference.size
         self._low, self._high = min(self._low, float(expected.min())), max(self._high, float(expected.max()))

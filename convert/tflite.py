@@ -22,6 +22,8 @@ from .flatbuffer import finish
 from .metadata import METADATA_NAME, FileFacts, build_metadata
 from .precisions import PRECISIONS, Io
 
+# The int8 converter also prints how it was called.
+_CHATTER = rf"{NATIVE_CHATTER}|fully_quantize: "
 _IO_DTYPES = {"float": tf.float32, "int8": tf.int8, "uint8": tf.uint8}
 
 
@@ -137,6 +139,6 @@ def _return_memory() -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps the converter's chatter off the terminal; its Python warnings are about its own deprecated parts."""
-    with native_stderr(NATIVE_CHATTER), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+    with native_stderr(_CHATTER), contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

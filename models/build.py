@@ -45,13 +45,15 @@ def build_model(variant: str, weights: str | Path | None = "official") -> Any:
         InputError: the file cannot be read.
     """
     config = get_config(variant)
+    if isinstance(weights, str) and weights != "official":
+        weights = Path(weights)
     if isinstance(weights, Path) and weights.suffix == ".keras":
         return load_keras(weights)
     network = build_network(config)
     if isinstance(weights, Path) and weights.suffix == ".h5":
         _load_h5(network.model, weights)
     elif weights is not None:
-        path = official_file(variant) if weights == "official" else Path(weights)
+        path = weights if isinstance(weights, Path) else official_file(variant)
         import_weights(network, read_tflite(path))
     return network.model
 

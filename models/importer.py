@@ -45,14 +45,14 @@ def import_weights(network: Network, graph: TfliteGraph) -> None:
         )
     _check_all_consumed(graph, operations, network)
 
-    assigned = set()
-    for layer, op in zip(layers, operations, strict=True):
-        kernel = np.transpose(graph.constant(op.inputs[1]), (1, 2, 3, 0))
-        layer.set_weights([kernel, graph.constant(op.inputs[2])])
-        assigned |= {id(variable) for variable in layer.weights}
+    assigned = {id(variable) for layer in layers for variable in layer.weights}
     unassigned = [variable.name for variable in network.model.weights if id(variable) not in assigned]
     if unassigned:
         raise WeightsError(f"{graph.source} has no weights for these variables of {network.config.name}: {unassigned}.")
+
+    for layer, op in zip(layers, operations, strict=True):
+        kernel = np.transpose(graph.constant(op.inputs[1]), (1, 2, 3, 0))
+        layer.set_weights([kernel, graph.constant(op.inputs[2])])
 
 
 def _mismatch(layer: Any, op: Op, graph: TfliteGraph) -> str | None:
@@ -63,6 +63,9 @@ def _mismatch(layer: Any, op: Op, graph: TfliteGraph) -> str | None:
         return f"expected stride {tuple(layer.strides)}, received {op.stride}"
     if len(op.inputs) < 3 or not all(graph.is_constant(index) for index in op.inputs[1:3]):
         return "expected a constant kernel and bias"
+    dtypes = [graph.tensors[graph.storage(index)].dtype for index in op.inputs[1:3]]
+    if not all(dtype.startswith("float") for dtype in dtypes):
+        return f"expected float weights, received {' and '.join(dtypes)}"
     expected = [tuple(variable.shape) for variable in layer.weights]
     out, height, width, channels = graph.tensors[op.inputs[1]].shape
     received = [(height, width, channels, out), tuple(graph.tensors[op.inputs[2]].shape)]

@@ -15,7 +15,7 @@ from .anchors import make_anchors
 from .decode import decode_detections, remove_letterbox
 from .image import check_rgb
 from .image_to_tensor import detector_tensor, letterbox_padding
-from .nms import blend_overlapping
+from .nms import blend_overlapping, drop_overlapping
 from .timing import Stopwatch
 
 ConfigT = TypeVar("ConfigT", bound=VariantConfig)
@@ -47,20 +47,23 @@ class Detector(Generic[DetectorConfigT]):
     Attributes:
         model: the network.
         config: its variant; variants that share all that matters here are not told apart.
+        blend: whether overlapping detections are blended; otherwise all but the best are dropped.
     """
 
-    def __init__(self, model: Model | Path, kind: type[DetectorConfigT]) -> None:
+    def __init__(self, model: Model | Path, kind: type[DetectorConfigT], *, blend: bool = True) -> None:
         """Takes a model of the given kind.
 
         Args:
             model: the network, or the path of its .tflite file.
             kind: the class of the variants it may be.
+            blend: whether overlapping detections are blended, as BlazeFace and MediaPipe do; False: plain NMS.
         Raises:
             InputError: the file cannot be read.
             ConfigError: it holds another network, or lacks a head.
         """
         self.model = model if isinstance(model, Model) else Model(model)
         self.config = config_of(self.model, kind, ("boxes", "scores"))
+        self.blend = blend
         self._anchors = make_anchors(self.config)
 
     def detect(self, rgb: np.ndarray, watch: Stopwatch | None = None) -> tuple[Detection, ...]:
@@ -82,8 +85,8 @@ class Detector(Generic[DetectorConfigT]):
         outputs = self.model.run(tensor)
         watch.lap("infer")
         raw = decode_detections(outputs["boxes"], outputs["scores"], self._anchors, self.config)
-        blended = blend_overlapping(raw, self.config.nms_iou)
-        found = remove_letterbox(blended, letterbox_padding(width, height))
+        resolve = blend_overlapping if self.blend else drop_overlapping
+        found = remove_letterbox(resolve(raw, self.config.nms_iou), letterbox_padding(width, height))
         detections = tuple(
             Detection(float(score), box, keypoints)
             for score, box, keypoints in zip(found.scores, found.boxes, found.keypoints, strict=True)

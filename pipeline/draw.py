@@ -16,13 +16,14 @@ MIN_VISIBILITY = 0.5  # landmarks below are not drawn
 SIDE_COLORS: dict[str, Color] = {"left": (255, 138, 0), "right": (0, 190, 235), "middle": (245, 245, 245)}
 FACE_COLOR: Color = (90, 220, 110)
 ROI_COLOR: Color = (255, 210, 60)
+MASK_COLOR: Color = (160, 90, 255)
 OUTLINE: Color = (25, 25, 25)
 _SUBPIXEL_BITS = 4
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 24, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
 
 
-def draw_faces(rgb: np.ndarray, result: FaceResult) -> np.ndarray:
-    """A copy of `rgb`, `(height, width, 3)` uint8, with box, keypoints and score of each face."""
+def draw_faces(rgb: np.ndarray, result: FaceResult, fps: float | None = None) -> np.ndarray:
+    """A copy of `rgb`, `(height, width, 3)` uint8, with box, keypoints and score of each face, and a rate if given."""
     canvas = _Canvas(rgb)
     for face in result.faces:
         # Thinner on faces that are small in the image, so that the keypoints do not hide them.
@@ -31,20 +32,35 @@ def draw_faces(rgb: np.ndarray, result: FaceResult) -> np.ndarray:
         for keypoint in face.keypoints:
             canvas.dot(keypoint, FACE_COLOR, weight)
         canvas.label(face.box[:2], f"{face.score:.2f}", FACE_COLOR, weight)
+    _draw_rate(canvas, fps)
     return canvas.rgb
 
 
-def draw_people(rgb: np.ndarray, result: PoseResult) -> np.ndarray:
-    """A copy of `rgb`, `(height, width, 3)` uint8, with skeleton, region and detector box of each person.
+def draw_people(rgb: np.ndarray, result: PoseResult, fps: float | None = None) -> np.ndarray:
+    """A copy of `rgb`, `(height, width, 3)` uint8, with skeleton, region, detector box and mask of each person.
 
-    The region's top edge, towards the head, is drawn thick. Landmarks of little visibility are left out.
+    The region's top edge, towards the head, is drawn thick and bears the person's number where there are several.
+    Landmarks of little visibility are left out. A rate is drawn if given.
     """
     canvas = _Canvas(rgb)
     for person in result.people:
+        if person.mask is not None:
+            canvas.tint(person.mask, MASK_COLOR)
+    for person in result.people:
         _draw_region(canvas, person)
-        canvas.box(person.detection, FACE_COLOR, 0.5)
+        if person.detection is not None:
+            canvas.box(person.detection, FACE_COLOR, 0.5)
         _draw_skeleton(canvas, person.landmarks)
+        if len(result.people) > 1:
+            corner = person.roi.corners(canvas.width, canvas.height)[0] / (canvas.width, canvas.height)
+            canvas.label(np.clip(corner, 0, 0.95), str(person.number), ROI_COLOR, 1.0)
+    _draw_rate(canvas, fps)
     return canvas.rgb
+
+
+def _draw_rate(canvas: _Canvas, fps: float | None) -> None:
+    if fps is not None:
+        canvas.label(np.zeros(2), f"{fps:.0f} fps", SIDE_COLORS["middle"], 1.0)
 
 
 def _draw_region(canvas: _Canvas, person: Person) -> None:
@@ -94,6 +110,11 @@ class _Canvas:
         corners = np.array([[xmin, ymin], [xmin + width, ymin], [xmin + width, ymin + height], [xmin, ymin + height]])
         for start, end in ((0, 1), (1, 2), (2, 3), (3, 0)):
             self.line(corners[start], corners[end], color, width)
+
+    def tint(self, mask: np.ndarray, color: Color) -> None:
+        """Blends a colour over the pixels of a mask."""
+        share = (mask * 0.5)[:, :, np.newaxis]
+        self.rgb = np.asarray(self.rgb * (1 - share) + np.array(color, np.float32) * share).round().astype(np.uint8)
 
     def label(self, corner: np.ndarray, text: str, color: Color, size: float) -> None:
         """Dark text on a patch above the corner, or below it at the image's upper edge."""

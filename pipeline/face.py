@@ -1,4 +1,4 @@
-"""BlazeFace on still images."""
+"""BlazeFace: the faces of an image."""
 
 from __future__ import annotations
 
@@ -31,11 +31,29 @@ class FaceResult:
 
 
 class FaceDetector:
-    """Finds faces with any export of a BlazeFace variant."""
+    """Finds faces with any export of a BlazeFace variant. Not for two threads at once; instances are independent."""
 
-    def __init__(self, model: Model | Path) -> None:
-        """Takes a model; raises `InputError` for an unreadable file, `ConfigError` for another network."""
-        self.detector = Detector(model, FaceDetectorConfig)
+    def __init__(self, model: Model | Path, *, blend: bool = True) -> None:
+        """Takes a model.
+
+        Args:
+            model: the network, or the path of its .tflite file.
+            blend: whether overlapping detections are blended, as in MediaPipe; False: plain NMS, for comparison.
+        Raises:
+            InputError: the file cannot be read.
+            ConfigError: it holds another network.
+        """
+        self.detector = Detector(model, FaceDetectorConfig, blend=blend)
+
+    def __enter__(self) -> FaceDetector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Frees the network's memory; the detector cannot be used any more."""
+        self.detector.model.close()
 
     def process(self, rgb: np.ndarray) -> FaceResult:
         """Finds the faces in `rgb`, `(height, width, 3)` uint8. Raises `ShapeError` for anything else."""

@@ -43,12 +43,12 @@ def read_image(path: Path) -> np.ndarray:
     return np.asarray(rgb)
 
 
-def write_image(path: Path, rgb: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray) -> None:
     """Writes a picture; a crash leaves either the old file or the new one.
 
     Args:
         path: where to; its ending chooses the format.
-        rgb: `(height, width, 3)` uint8 RGB.
+        pixels: `(height, width, 3)` uint8 RGB, or `(height, width)` grey.
     Raises:
         OutputError: the ending is no picture format, the picture too large for it, or the folder read-only.
     """
@@ -57,11 +57,12 @@ def write_image(path: Path, rgb: np.ndarray) -> None:
         raise OutputError(f"A picture's file name must end in one of: {endings}. Received: {path.name!r}.")
     try:
         with native_stderr(NATIVE_CHATTER):
-            done, encoded = cv2.imencode(path.suffix, cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
+            bgr = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+            done, encoded = cv2.imencode(path.suffix, bgr)
     except cv2.error as error:
         raise OutputError(f"Cannot encode {path} ({' '.join(str(error).split())}).") from error
     if not done:
-        size = f"{rgb.shape[1]}x{rgb.shape[0]}"
+        size = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise OutputError(
             f"A {path.suffix} file cannot hold a picture of {size} px. Choose another format: {path.name}."
         )

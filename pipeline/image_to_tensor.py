@@ -94,16 +94,25 @@ def _squared(rect: _Rect) -> tuple[_Rect, Padding]:
     return rect._replace(width=rect.height), Padding((one - one / aspect) / two, zero)
 
 
-def _warp(rgb: np.ndarray, rect: _Rect, config: VariantConfig, border: int) -> np.ndarray:
+def crop_transform(roi: Roi, width: int, height: int, side: int) -> np.ndarray:
+    """`(3, 3)` float64 matrix from px of the image to px of the region's crop, both counted from the corner."""
+    return _transform(_in_px(roi, width, height), side)
+
+
+def _transform(rect: _Rect, side: int) -> np.ndarray:
     square = _squared(rect)[0]
     degrees = float(F32(float(square.rotation * F32(180)) / math.pi))
     center, size = (float(square.x_center), float(square.y_center)), (float(square.width), float(square.height))
     # cv2.boxPoints: bottom left, top left, top right, bottom right.
     corners = cv2.boxPoints((center, size, degrees))
-    side = config.input_size
     target = np.array([[0, side], [0, 0], [side, 0], [side, side]], np.float32)
-    transform = cv2.getPerspectiveTransform(corners, target)
-    crop = cv2.warpPerspective(rgb, transform, (side, side), flags=cv2.INTER_LINEAR, borderMode=border)
+    return np.asarray(cv2.getPerspectiveTransform(corners, target))
+
+
+def _warp(rgb: np.ndarray, rect: _Rect, config: VariantConfig, border: int) -> np.ndarray:
+    size = (config.input_size, config.input_size)
+    transform = _transform(rect, config.input_size)
+    crop = cv2.warpPerspective(rgb, transform, size, flags=cv2.INTER_LINEAR, borderMode=border)
     return np.asarray(cv2.LUT(crop, _pixel_values(*config.input_range)))[np.newaxis]
 
 

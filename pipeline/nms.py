@@ -1,4 +1,4 @@
-"""Blending of overlapping detections."""
+"""Overlapping detections become one: blended as BlazeFace does it, or, for comparison, all but the best dropped."""
 
 from __future__ import annotations
 
@@ -42,6 +42,25 @@ def blend_overlapping(detections: Detections, min_iou: float) -> Detections:
         out.keypoints[top] = np.tensordot(weights, keypoints[group], axes=1)
         left = left[~overlaps]
     return Detections(out.scores[best], out.boxes[best], out.keypoints[best])
+
+
+def drop_overlapping(detections: Detections, max_iou: float) -> Detections:
+    """Plain non-maximum suppression, for comparison: of detections that overlap, the best is kept as it is.
+
+    Args:
+        detections: any number, in any order.
+        max_iou: intersection over union, in [0, 1], up to which both are kept.
+    Returns:
+        The kept detections, best first.
+    """
+    left = np.argsort(-detections.scores, kind="stable")
+    xywh = detections.boxes
+    corners = np.concatenate([xywh[:, :2], xywh[:, :2] + xywh[:, 2:]], axis=1)
+    kept = []
+    while len(left):
+        kept.append(left[0])
+        left = left[1:][intersection_over_union(corners[left[0]], corners[left[1:]]) <= max_iou]
+    return Detections(detections.scores[kept], detections.boxes[kept], detections.keypoints[kept])
 
 
 def intersection_over_union(box: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .atan2 import HALF_PI, atan2
+from .skeleton import HIPS, SHOULDERS
 
 F32 = np.float32
 
@@ -72,6 +73,29 @@ def roi_from_points(
         height=float(long_side / height * F32(scale)),
         rotation=_normalized(HALF_PI - atan2(-dy, dx)),
     )
+
+
+def alignment_of_body(landmarks: np.ndarray, image_width: int, image_height: int) -> np.ndarray:
+    """The circle around a body from its landmarks alone, for networks without auxiliary ones.
+
+    Args:
+        landmarks: `(33, n)` float32, x y in fractions of the image first; order of `skeleton.LANDMARK_NAMES`.
+        image_width: px.
+        image_height: px.
+    Returns:
+        `(2, 2)` float32 x y in fractions of the image, for `roi_from_points`: the middle of the hips, and the point at
+        the distance of the farthest landmark in the direction of the middle of the shoulders.
+
+    Source: arXiv 2006.10204, section 2.2.
+    """
+    size = np.array([image_width, image_height], F32)
+    points = landmarks[:, :2] * size
+    center = points[list(HIPS)].mean(axis=0)
+    incline = points[list(SHOULDERS)].mean(axis=0) - center
+    radius = np.linalg.norm(points - center, axis=1).max()
+    length = np.linalg.norm(incline)
+    upwards = incline / length if length > 0 else np.array([0, -1], F32)
+    return np.asarray(np.stack([center, center + radius * upwards]) / size, F32)
 
 
 def _normalized(angle: np.float32) -> float:

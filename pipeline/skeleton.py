@@ -31,6 +31,9 @@ EDGES = (
 )
 """Pairs of landmark indices; MediaPipe's POSE_CONNECTIONS."""
 
+SHOULDERS, HIPS, FACE = (11, 12), (23, 24), tuple(range(11))
+"""Indices of landmarks that belong together."""
+
 
 def side_of(index: int) -> str:
     """`left`, `right` or `middle`: the side of the body a landmark is on."""

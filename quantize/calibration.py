@@ -12,7 +12,7 @@ import numpy as np
 from ..convert.inputs import find_media, media_sha256, network_inputs
 from ..convert.manifest import CalibrationRecord
 from ..errors import CalibrationError, InputError
-from ..models.config import VariantConfig
+from ..models.config import PoseLandmarkConfig, VariantConfig
 from ..weights.fetch import demo_photos
 
 MIN_SAMPLES = 5
@@ -44,7 +44,7 @@ class Calibration:
             config, self.media, views=self.record.views, limit=self.record.limit, seed=self.record.seed
         )
         if len(samples) < MIN_SAMPLES:
-            what = "letterboxed frames" if config.input_range[0] < 0 else "crops with a person"
+            what = "crops with a person" if isinstance(config, PoseLandmarkConfig) else "letterboxed frames"
             raise CalibrationError(
                 f"Calibrating {config.name} needs at least {MIN_SAMPLES} {what}. Received: {len(samples)} from "
                 f"{len(self.media)} files. Add photos, best {ENOUGH_PHOTOS} or more like those the app will see."

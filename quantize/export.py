@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..convert.artifact import ArtifactWriter, default_name
 from ..convert.manifest import Manifest
-from ..convert.precisions import FLOAT_PRECISIONS, PRECISIONS
+from ..convert.precisions import PRECISIONS
 from ..convert.source import open_source
 from ..errors import ConfigError, unknown
 from ..models.config import VARIANTS, PoseLandmarkConfig, get_config, resolve_heads
@@ -82,8 +82,9 @@ def export(plan: ExportPlan, out: Path, *, command: str = "blazeport export") ->
     Raises:
         BlazeportError: the first thing that fails; artifacts written before it stay.
     """
-    needs_samples = any(precision not in (*FLOAT_PRECISIONS, "dynamic") for precision in plan.precisions)
-    calibration = open_calibration(plan.calibration) if needs_samples else None
+    # The gate uses photos of one's own too, so they are looked at even when nothing is calibrated.
+    used = "int8" in plan.precisions or plan.calibration is not None
+    calibration = open_calibration(plan.calibration) if used else None
     for variant in plan.variants:
         yield from _export_variant(variant, plan, out, calibration, command)
 

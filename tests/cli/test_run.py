@@ -58,12 +58,12 @@ def test_a_folder_gets_a_folder_and_one_json_line_per_photo(official: Official, 
     records = [json.loads(line) for line in (tmp_path / "people.jsonl").read_text().splitlines()]
     assert [len(record["people"]) for record in records] == [0, 1, 1]
     for record, name in zip(records, (NOBODY, PORTRAIT, POSE), strict=True):
-        assert list(record) == ["source", "frame", "time_us", "timing_ms", "people"]
+        assert list(record) == ["source", "frame", "time_us", "timing_ms", "detector_ran", "people"]
         assert record["source"] == str(folder / name)
         assert (record["frame"], record["time_us"]) == (0, 0)
         assert set(record["timing_ms"]) == {"decode", "crop", "infer", "post"}
     assert set(records[1]["people"][0]) == {
-        *("presence", "detection", "roi", "next_roi", "landmarks", "world_landmarks"),
+        *("number", "presence", "detection", "roi", "next_roi", "landmarks", "world_landmarks"),
     }
 
 

@@ -20,7 +20,8 @@ def face(xmin: float = 0.4, ymin: float = 0.4, size: float = 0.2) -> Detection:
 
 def person(landmarks: np.ndarray) -> Person:
     roi = Roi(0.5, 0.5, 0.6, 0.8, 0.1)
-    return Person(0.99, face(0.45, 0.2, 0.1), roi, roi, landmarks, None)
+    found = face(0.45, 0.2, 0.1)
+    return Person(presence=0.99, detection=found, roi=roi, next_roi=roi, landmarks=landmarks, world_landmarks=None)
 
 
 def spread_landmarks(visibility: float) -> np.ndarray:

@@ -14,8 +14,9 @@ import tflite_surgery as surgery
 from blazeport.errors import ConfigError, ShapeError
 from blazeport.models.config import POSE_DETECTION, PoseDetectorConfig
 from blazeport.pipeline.detector import Detector
-from blazeport.pipeline.pose import PoseLandmarker, find_people
-from blazeport.pipeline.roi import Roi
+from blazeport.pipeline.landmarker import Landmarker
+from blazeport.pipeline.pose import Person, PoseTracker, find_people
+from blazeport.pipeline.roi import Roi, roi_from_points
 from blazeport.runtime.interpreter import Model
 
 Official = Callable[[str], Path]
@@ -40,8 +41,8 @@ def detector(official: Official) -> Model:
 
 
 @pytest.fixture(scope="module")
-def landmarker(official: Official, detector: Model) -> PoseLandmarker:
-    return PoseLandmarker(detector, official(LITE))
+def stills(official: Official, detector: Model) -> PoseTracker:
+    return PoseTracker(detector, official(LITE), static=True)
 
 
 def pruned(path: Path, names: Sequence[str]) -> Model:
@@ -76,15 +77,15 @@ def test_detections_equal_mediapipes_on_every_photo(detector: Model, data_dir: P
     ("variant", "every"), [("lite", 1), ("full", 1), ("heavy", 5)], ids=["lite", "full", "heavy, a fifth"]
 )
 def test_landmarks_in_mediapipes_region_equal_its_own(
-    official: Official, detector: Model, data_dir: Path, variant: str, every: int, kernel: int
+    official: Official, data_dir: Path, variant: str, every: int, kernel: int
 ) -> None:
-    landmarker = PoseLandmarker(detector, official(f"pose_landmark_{variant}"), heatmap_kernel=kernel)
+    landmarker = Landmarker(official(f"pose_landmark_{variant}"), heatmap_kernel=kernel)
     errors = {"xy": 0.0, "z": 0.0, "confidence": 0.0, "world": 0.0}
     for name, photo in list(golden.photos(data_dir, kernel).items())[::every]:
         expected = photo["pose"][variant]
         if expected["roi_from_detection"] is None:
             continue
-        found = landmarker.landmarks_in(golden.read_photo(data_dir, name), Roi(**expected["roi_from_detection"]))
+        found = landmarker.find(golden.read_photo(data_dir, name), Roi(**expected["roi_from_detection"]))
         assert (found.presence > 0.5) == (expected["landmarks"] is not None), name
         if expected["landmarks"] is None:
             continue
@@ -108,11 +109,11 @@ def test_landmarks_in_mediapipes_region_equal_its_own(
 def test_photo_to_landmarks_agrees_with_mediapipe(
     official: Official, detector: Model, data_dir: Path, variant: str
 ) -> None:
-    landmarker = PoseLandmarker(detector, official(f"pose_landmark_{variant}"))
+    stills = PoseTracker(detector, official(f"pose_landmark_{variant}"), static=True)
     errors = []  # mean distance of the landmarks, in sides of the region
     for name, photo in golden.photos(data_dir, 7).items():
         expected = photo["pose"][variant]
-        people = landmarker.process(golden.read_photo(data_dir, name)).people
+        people = stills.process(golden.read_photo(data_dir, name)).people
         assert len(people) == (expected["landmarks"] is not None), name
         if people:
             difference = people[0].landmarks[:, :2] - np.array(expected["landmarks"])[:, :2]
@@ -124,14 +125,16 @@ def test_photo_to_landmarks_agrees_with_mediapipe(
 
 @pytest.mark.parametrize("variant", ["lite", "full"])
 def test_the_next_region_equals_mediapipes_where_its_filter_had_no_memory(
-    official: Official, detector: Model, data_dir: Path, variant: str
+    official: Official, data_dir: Path, variant: str
 ) -> None:
-    landmarker = PoseLandmarker(detector, official(f"pose_landmark_{variant}"))
+    landmarker = Landmarker(official(f"pose_landmark_{variant}"))
     for name in RECORDED_AFTER_A_MISS:
-        expected = golden.photos(data_dir, 7)[name]["pose"][variant]
-        found = landmarker.landmarks_in(golden.read_photo(data_dir, name), Roi(**expected["roi_from_detection"]))
-        assert found.next_roi is not None
-        assert astuple(found.next_roi) == pytest.approx(tuple(expected["roi_from_landmarks"].values()), abs=5e-6)
+        photo = golden.photos(data_dir, 7)[name]
+        expected = photo["pose"][variant]
+        found = landmarker.find(golden.read_photo(data_dir, name), Roi(**expected["roi_from_detection"]))
+        next_roi = roi_from_points(*found.alignment, photo["width"], photo["height"], 1.25)
+        assert next_roi is not None
+        assert astuple(next_roi) == pytest.approx(tuple(expected["roi_from_landmarks"].values()), abs=5e-6)
 
 
 def test_the_pose_equals_the_one_published_with_mediapipes_tests(
@@ -142,7 +145,7 @@ def test_the_pose_equals_the_one_published_with_mediapipes_tests(
     rectangle = dict(re.findall(r"(\w+): (-?[\d.]+)", (folder / "pose_expected_expanded_rect.pbtxt").read_text()))
     rgb = golden.read_photo(data_dir, POSE)
     for variant in ("lite", "full", "heavy"):
-        (person,) = PoseLandmarker(detector, official(f"pose_landmark_{variant}")).process(rgb).people
+        (person,) = PoseTracker(detector, official(f"pose_landmark_{variant}"), static=True).process(rgb).people
         assert np.abs(person.landmarks[:, :2] - np.array(published, np.float64)[:33]).max() < 0.025
     for name, value in rectangle.items():
         assert getattr(person.roi, name) == pytest.approx(float(value), abs=1e-3)
@@ -152,10 +155,10 @@ def test_a_pruned_file_gives_the_networks_own_landmarks_without_world(
     official: Official, detector: Model, data_dir: Path
 ) -> None:
     rgb = golden.read_photo(data_dir, POSE)
-    small = PoseLandmarker(detector, pruned(official(LITE), ["presence", "landmarks"]))
-    unrefined = PoseLandmarker(detector, official(LITE), refine=False)
+    small = PoseTracker(detector, pruned(official(LITE), ["presence", "landmarks"]), static=True)
+    unrefined = PoseTracker(detector, official(LITE), static=True, refine=False)
     (found,), (expected,) = small.process(rgb).people, unrefined.process(rgb).people
-    assert not small.refine
+    assert not small.landmarker.refine
     assert found.world_landmarks is None
     assert np.array_equal(found.landmarks, expected.landmarks)
     assert expected.world_landmarks is not None
@@ -164,7 +167,7 @@ def test_a_pruned_file_gives_the_networks_own_landmarks_without_world(
 def test_refinement_and_its_kernel_matter(official: Official, detector: Model, data_dir: Path) -> None:
     rgb = golden.read_photo(data_dir, POSE)
     options: list[dict[str, Any]] = [{"heatmap_kernel": 7}, {"heatmap_kernel": 9}, {"refine": False}]
-    found = [PoseLandmarker(detector, official(LITE), **each).process(rgb).people[0].landmarks for each in options]
+    found = [PoseTracker(detector, official(LITE), **each).process(rgb).people[0].landmarks for each in options]
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert 0 < np.abs(found[one] - found[other])[:, :2].max() < 0.1
         assert np.array_equal(found[one][:, 2:], found[other][:, 2:])
@@ -174,60 +177,76 @@ def test_int8_input_and_outputs_find_the_same_pose(official: Official, detector:
     edited = surgery.read(official(LITE).read_bytes())
     surgery.quantize_io(edited, np.int8, (1 / 255, -128), {0: (3.0, 0), 1: (1 / 256, -128), 3: (0.25, 0)})
     rgb = golden.read_photo(data_dir, POSE)
-    (expected,) = PoseLandmarker(detector, official(LITE)).process(rgb).people
-    (found,) = PoseLandmarker(detector, Model(surgery.write(edited))).process(rgb).people
+    (expected,) = PoseTracker(detector, official(LITE)).process(rgb).people
+    (found,) = PoseTracker(detector, Model(surgery.write(edited))).process(rgb).people
     assert np.linalg.norm((found.landmarks - expected.landmarks)[:, :2], axis=1).mean() < 0.01
 
 
-def test_a_result_is_json_with_the_time_of_each_step(landmarker: PoseLandmarker, data_dir: Path) -> None:
-    record = json.loads(json.dumps(landmarker.process(golden.read_photo(data_dir, POSE)).to_dict()))
+def test_a_result_is_json_with_the_time_of_each_step(stills: PoseTracker, data_dir: Path) -> None:
+    record = json.loads(json.dumps(stills.process(golden.read_photo(data_dir, POSE)).to_dict()))
     assert set(record["timing_ms"]) == {"crop", "infer", "post"}
     (person,) = record["people"]
-    assert list(person) == ["presence", "detection", "roi", "next_roi", "landmarks", "world_landmarks"]
+    assert list(person) == ["number", "presence", "detection", "roi", "next_roi", "landmarks", "world_landmarks"]
     assert set(person["roi"]) == {"x_center", "y_center", "width", "height", "rotation"}
     assert np.shape(person["landmarks"]) == (33, 5)
     assert np.shape(person["world_landmarks"]) == (33, 3)
 
 
-def test_a_person_the_landmark_network_denies_is_left_out(landmarker: PoseLandmarker, data_dir: Path) -> None:
+def test_a_person_the_landmark_network_denies_is_left_out(stills: PoseTracker, data_dir: Path) -> None:
     name = "mp_000000000446.jpg"
     rgb = golden.read_photo(data_dir, name)
     assert golden.photos(data_dir)[name]["pose"]["lite"]["detection"]
-    assert landmarker.process(rgb).people == ()
+    assert stills.process(rgb).people == ()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 32766), (8000, 8000)])
-def test_images_of_any_size_without_a_person_are_an_empty_result(
-    landmarker: PoseLandmarker, shape: tuple[int, int]
-) -> None:
-    assert landmarker.process(np.full((*shape, 3), 90, np.uint8)).people == ()
+def test_images_of_any_size_without_a_person_are_an_empty_result(stills: PoseTracker, shape: tuple[int, int]) -> None:
+    assert stills.process(np.full((*shape, 3), 90, np.uint8)).people == ()
 
 
-def test_a_region_may_lie_far_outside_a_tiny_image(landmarker: PoseLandmarker) -> None:
-    found = landmarker.landmarks_in(np.full((1, 1, 3), 90, np.uint8), Roi(50.0, -50.0, 1e4, 1e4, 1.0))
+def test_a_region_may_lie_far_outside_a_tiny_image(stills: PoseTracker) -> None:
+    found = stills.landmarker.find(np.full((1, 1, 3), 90, np.uint8), Roi(50.0, -50.0, 1e4, 1e4, 1.0))
     assert np.isfinite(found.landmarks).all()
     assert found.presence < 0.5
 
 
-def test_what_is_no_uint8_rgb_image_is_refused(landmarker: PoseLandmarker) -> None:
+def test_what_is_no_uint8_rgb_image_is_refused(stills: PoseTracker) -> None:
     for rgb in (np.zeros((9, 9), np.uint8), np.full((9, 9, 3), np.nan), np.zeros((9, 9, 4), np.uint8)):
         with pytest.raises(ShapeError, match="must be uint8 RGB"):
-            landmarker.process(rgb)
+            stills.process(rgb)
         with pytest.raises(ShapeError, match="must be uint8 RGB"):
-            landmarker.landmarks_in(rgb, Roi(0.5, 0.5, 1, 1, 0))
+            stills.landmarker.find(rgb, Roi(0.5, 0.5, 1, 1, 0))
 
 
 def test_files_and_options_that_do_not_fit_are_refused(official: Official, detector: Model) -> None:
     with pytest.raises(ConfigError, match="must be a pose landmark"):
-        PoseLandmarker(detector, detector)
+        PoseTracker(detector, detector)
     with pytest.raises(ConfigError, match="must be a pose detector"):
-        PoseLandmarker(official(LITE), official(LITE))
+        PoseTracker(official(LITE), official(LITE))
     with pytest.raises(ConfigError, match=r"Unknown heatmap kernel\. Expected one of: 7, 9\. Received: 5"):
-        PoseLandmarker(detector, official(LITE), heatmap_kernel=5)
+        PoseTracker(detector, official(LITE), heatmap_kernel=5)
     with pytest.raises(ConfigError, match="with the heads landmarks, presence"):
-        PoseLandmarker(detector, pruned(official(LITE), ["landmarks"]))
+        PoseTracker(detector, pruned(official(LITE), ["landmarks"]))
     with pytest.raises(ConfigError, match="needs the head heatmap"):
-        PoseLandmarker(detector, pruned(official(LITE), ["landmarks", "presence"]), refine=True)
+        PoseTracker(detector, pruned(official(LITE), ["landmarks", "presence"]), refine=True)
+    with pytest.raises(ConfigError, match="needs the head segmentation"):
+        PoseTracker(detector, pruned(official(LITE), ["landmarks", "presence"]), segment=True)
+    with pytest.raises(ConfigError, match="max_people must be at least 1"):
+        PoseTracker(detector, official(LITE), max_people=0)
+
+
+def test_landmarks_of_another_shape_are_no_person() -> None:
+    roi = Roi(0.5, 0.5, 1, 1, 0)
+    for landmarks, world in (((33, 4), (33, 3)), ((33, 5), (39, 3))):
+        with pytest.raises(ShapeError, match="Landmarks must be"):
+            Person(
+                presence=1.0,
+                detection=None,
+                roi=roi,
+                next_roi=None,
+                landmarks=np.zeros(landmarks, np.float32),
+                world_landmarks=np.zeros(world, np.float32),
+            )
 
 
 def test_detections_without_a_circle_have_no_region(detector: Model, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,180 @@
+"""The sweep: one pass over a graph, layer by layer, that chooses grids, rounds weights and corrects biases.
+
+The float network and the quantized one are carried along side by side on the same samples, so that every layer is fitted
+to the inputs it will really get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from .. import progress
+from .execute import activated, run_node
+from .graph import SAME_GRID, Graph, Node
+from .grid import Grid, IntType, grid_for, real_weights, store_weights, weight_scales
+from .ranges import choose_range
+from .rewrites import residual_limits
+from .rounding import round_with_feedback
+from .write import NodePrecision, Plan, StoredWeights
+
+# (samples, height, width) → which positions count, `(N, H, W)` bool; None: all do.
+Importance = Callable[[int, int], np.ndarray]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepOptions:
+    """How a sweep fits each layer.
+
+    Attributes:
+        range_method: for linear activations, see `ranges.METHODS`.
+        correct_bias: move each bias so that the layer's mean output stays what it is in float.
+        feedback_rounding: GPTQ: round weights one after the other, each making up for the errors before it.
+    """
+
+    range_method: str = "mse"
+    correct_bias: bool = True
+    feedback_rounding: bool = False
+
+
+def sweep(
+    graph: Graph,
+    precision: dict[int, NodePrecision],
+    samples: np.ndarray,
+    options: SweepOptions,
+    *,
+    fixed_ranges: dict[int, tuple[float, float]] | None = None,
+    importance: Importance | None = None,
+) -> Plan:
+    """Quantizes a graph.
+
+    Args:
+        graph: the float network, already rewritten.
+        precision: output tensor of each node → how it computes.
+        samples: `(N, S, S, 3)` float32 calibration inputs.
+        options: how each layer is fitted.
+        fixed_ranges: tensors whose range is known.
+        importance: which positions of a feature map count for ranges, biases and rounding.
+    Returns:
+        The plan to write the file by.
+    """
+    return _Sweep(graph, precision, options, fixed_ranges or {}, importance).run(samples)
+
+
+class _Sweep:
+    def __init__(
+        self,
+        graph: Graph,
+        precision: dict[int, NodePrecision],
+        options: SweepOptions,
+        fixed_ranges: dict[int, tuple[float, float]],
+        importance: Importance | None,
+    ) -> None:
+        self._graph = graph
+        self._options = options
+        self._fixed = fixed_ranges
+        self._importance = importance
+        self._plan = Plan(precision=precision)
+        nonnegative = {node.output: 6.0 for node in graph.nodes if "RELU6" in (node.activation, node.kind)}
+        self._limits = residual_limits(graph, nonnegative)
+
+    def run(self, samples: np.ndarray) -> Plan:
+        graph = self._graph
+        remaining = {tensor: len(graph.consumers(tensor)) for tensor in graph.names}
+        real = {graph.input: samples}
+        # The quantized network's values, as its tensors hold them.
+        held = {graph.input: samples}
+        for node in progress.track(graph.nodes, "Quantizing layer by layer", len(graph.nodes)):
+            inputs = graph.activations(node)
+            mode = self._plan.precision[node.output]
+            seen = [self._read(tensor, real[tensor], held[tensor], mode) for tensor in inputs]
+            before = run_node(graph, node, [real[tensor] for tensor in inputs], activate=False)
+            real[node.output] = activated(before, node.activation)
+            if mode == "float":
+                held[node.output] = run_node(graph, node, seen)
+            else:
+                if node.is_convolution:
+                    result = self._convolution(node, before, seen[0], mode)
+                else:
+                    result = run_node(graph, node, seen)
+                grid = self._output_grid(node, real[node.output], mode)
+                held[node.output] = grid.round(result)
+            for tensor in set(inputs):
+                remaining[tensor] -= 1
+                if remaining[tensor] == 0:
+                    del real[tensor], held[tensor]
+        return self._plan
+
+    def _read(self, tensor: int, real: np.ndarray, held: np.ndarray, mode: NodePrecision) -> np.ndarray:
+        """A tensor as a node of this precision reads it; an integer node may read what another kind made."""
+        if mode == "float":
+            return held
+        if (tensor, mode) not in self._plan.grids:
+            self._plan.grids[tensor, mode] = self._grid(tensor, real, mode)
+            held = self._plan.grids[tensor, mode].round(held)
+        return held
+
+    def _output_grid(self, node: Node, real: np.ndarray, mode: IntType) -> Grid:
+        source = node.inputs[0]
+        if node.kind in SAME_GRID:
+            grid = self._plan.grids[source, mode]
+        elif node.kind == "LOGISTIC":
+            grid = Grid("int8", 1 / 256, -128) if mode == "int8" else Grid("int16", 1 / 32768, 0)
+        else:
+            grid = self._grid(node.output, real, mode)
+        self._plan.grids[node.output, mode] = grid
+        return grid
+
+    def _grid(self, tensor: int, real: np.ndarray, mode: IntType) -> Grid:
+        if tensor in self._fixed:
+            return grid_for(*self._fixed[tensor], mode)
+        values = self._important(real)
+        low, high = self._limits.get(tensor, (-np.inf, np.inf))
+        if np.isfinite(low) or np.isfinite(high):
+            values = np.clip(values, low, high)
+        method = "minmax" if values.min() >= 0 and values.max() <= 6 else self._options.range_method
+        return grid_for(*choose_range(values, method, mode), mode)
+
+    def _convolution(self, node: Node, before: np.ndarray, seen: np.ndarray, mode: IntType) -> np.ndarray:
+        """Rounds a convolution's weights and corrects its bias; returns its activated result on `seen`."""
+        graph = self._graph
+        kernel, bias = (graph.constants[tensor] for tensor in node.inputs[1:])
+        axis = 3 if node.kind == "DEPTHWISE_CONV_2D" else 0
+        scales = weight_scales(kernel, axis)
+        if self._options.feedback_rounding:
+            stored = round_with_feedback(node, kernel, scales, seen, self._importance)
+        else:
+            stored = store_weights(kernel, scales, axis)
+        rounded = graph.copy()
+        rounded.constants[node.inputs[1]] = real_weights(stored, scales, axis)
+        result = run_node(rounded, node, [seen], activate=False)
+        if self._options.correct_bias:
+            shift = self._shift(before, result, node.activation)
+            bias, result = bias + shift, result + shift
+        step = scales * np.float32(self._plan.grids[node.inputs[0], mode].scale)
+        limit = 2**31 - 1 if mode == "int8" else 2**47
+        stored_bias = np.clip(np.rint(bias.astype(np.float64) / step), -limit, limit)
+        self._plan.weights[node.output] = StoredWeights(stored, scales, stored_bias)
+        return activated(result + (stored_bias * step - bias).astype(np.float32), node.activation)
+
+    def _shift(self, before: np.ndarray, result: np.ndarray, activation: str) -> np.ndarray:
+        """`(C,)`: what is to be added so that the mean over the elements that matter is the float network's."""
+        counts = np.ones(before.shape, bool)
+        if activation == "RELU6":
+            counts &= (before > 0) & (before < 6)
+        elif activation == "RELU":
+            counts &= before > 0
+        if self._importance is not None and before.ndim == 4:
+            counts &= self._importance(*before.shape[1:3])[..., None]
+        axes = tuple(range(before.ndim - 1))
+        number = counts.sum(axes)
+        total = np.where(counts, before - result, 0).sum(axes, dtype=np.float64)
+        return np.where(number > 0, total / np.maximum(number, 1), 0.0).astype(np.float32)
+
+    def _important(self, values: np.ndarray) -> np.ndarray:
+        if self._importance is None or values.ndim != 4:
+            return values
+        chosen = values[self._importance(*values.shape[1:3])]
+        return chosen if chosen.size else values

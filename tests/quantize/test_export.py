@@ -1,0 +1,196 @@
+"""Exporting many artifacts: what a plan holds, and that only what changed is built again."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from blazeport.convert.artifact import manifest_path
+from blazeport.errors import CalibrationError, ConfigError, InputError
+from blazeport.models.config import VARIANTS
+from blazeport.quantize.export import Exported, ExportPlan, export
+from blazeport.weights.fetch import demo_photos
+
+FACE, LITE = "face_detection_short_range", "pose_landmark_lite"
+PLAN = ExportPlan(variants=(FACE,))
+FP32, FP16, INT8 = (f"{FACE}.{precision}.tflite" for precision in ("fp32", "fp16", "int8"))
+
+
+def rebuilt(plan: ExportPlan, out: Path) -> dict[str, bool]:
+    """File name → whether it was built."""
+    return {artifact.path.name: artifact.rebuilt for artifact in export(plan, out)}
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Exported]]:
+    """A first export; nobody may change it."""
+    out = tmp_path_factory.mktemp("export")
+    return out, list(export(PLAN, out, command="blazeport export"))
+
+
+@pytest.fixture
+def out(first, tmp_path: Path) -> Path:
+    """A copy of the first export."""
+    return Path(shutil.copytree(first[0], tmp_path / "export"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Photos of one's own."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for photo in demo_photos()[:3]:
+        shutil.copy(photo, folder)
+    return folder
+
+
+# --- the plan ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_holds_everything_by_default():
+    plan = ExportPlan()
+    assert plan.variants == tuple(VARIANTS)
+    assert plan.precisions == ("fp32", "fp16", "int8")
+    assert plan.heads_of("pose_landmark_heavy") == (
+        VARIANTS["pose_landmark_heavy"].head_names,
+        ("landmarks", "presence"),
+    )
+    assert plan.heads_of("pose_detection") == (("boxes", "scores"),)
+
+
+def test_heads_are_for_landmark_networks_and_the_same_set_is_exported_once():
+    plan = ExportPlan(heads=("tracking", "landmarks", "presence+landmarks"))
+    tracking, landmarks = ("landmarks", "presence", "world_landmarks"), ("landmarks", "presence")
+    assert plan.heads_of(LITE) == (tracking, landmarks)
+    assert plan.heads_of(FACE) == (("boxes", "scores"),)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"variants": ("x",)}, r"Unknown variant\. Expected one of: face_detection_short_range, .* Received: 'x'"),
+        ({"precisions": ("fp64",)}, r"Unknown precision\. Expected one of: fp32, fp16, .*int8.* Received: 'fp64'"),
+        ({"heads": ("boxes",)}, r"Unknown heads for pose_landmark_lite\. Expected one of: all, .* Received: 'boxes'"),
+        ({"variants": (FACE,), "heads": ("tracking",)}, f"landmark networks only. Received: heads tracking for {FACE}"),
+    ],
+    ids=["variant", "precision", "heads", "heads_of_a_detector"],
+)
+def test_a_plan_is_checked_before_anything_is_done(options: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        ExportPlan(**options)
+
+
+# --- what is built ----------------------------------------------------------------------------------------------------
+
+
+def test_an_export_writes_each_precision_with_its_manifest(first, official):
+    out, artifacts = first
+    assert [artifact.path.name for artifact in artifacts] == [FP32, FP16, INT8]
+    assert all(artifact.rebuilt for artifact in artifacts)
+    assert {artifact.official for artifact in artifacts} == {official(FACE)}
+    expected = [path for artifact in artifacts for path in (artifact.path, manifest_path(artifact.path))]
+    assert sorted(out.iterdir()) == sorted(expected)
+    fp32, fp16, int8 = (artifact.manifest for artifact in artifacts)
+    assert fp32.parity.exact
+    assert fp16.parity.exact
+    assert int8.int8_mac_share == 1.0
+    assert int8.calibration is not None
+    assert {manifest.command for manifest in (fp32, fp16, int8)} == {"blazeport export"}
+
+
+def test_artifacts_are_handed_out_one_by_one(out: Path):
+    (out / FP32).unlink()
+    (out / INT8).unlink()
+    (artifact,) = itertools.islice(export(PLAN, out), 1)
+    assert artifact.path == out / FP32
+    assert not (out / INT8).exists()
+
+
+def test_a_second_export_builds_nothing_and_imports_no_tensorflow(first):
+    out, _ = first
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    code = f"""
+import sys
+from pathlib import Path
+from blazeport.quantize.export import ExportPlan, export
+print([artifact.rebuilt for artifact in export(ExportPlan(variants=({FACE!r},)), Path(sys.argv[1]))])
+print(sorted({{"tensorflow", "keras", "tf_keras"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code, out], capture_output=True, text=True, check=False)
+    assert done.stdout == "[False, False, False]\n[]\n", done.stderr
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("change", "affected"),
+    [
+        pytest.param(lambda out: (out / FP16).unlink(), FP16, id="deleted"),
+        pytest.param(lambda out: manifest_path(out / FP32).unlink(), FP32, id="without_manifest"),
+        pytest.param(
+            lambda out: (out / INT8).write_bytes((out / INT8).read_bytes()[:-1] + b"\xff"), INT8, id="corrupt"
+        ),
+        pytest.param(lambda out: (out / FP32).write_bytes(b""), FP32, id="empty"),
+    ],
+)
+def test_only_a_damaged_file_is_built_again_and_is_the_same_again(out: Path, first, change, affected: str):
+    change(out)
+    assert rebuilt(PLAN, out) == {name: name == affected for name in (FP32, FP16, INT8)}
+    assert (out / affected).read_bytes() == (first[0] / affected).read_bytes()
+    assert not any(rebuilt(PLAN, out).values())
+
+
+def test_other_calibration_photos_affect_int8_only(out: Path, folder: Path):
+    own = ExportPlan(variants=(FACE,), calibration=folder)
+    assert rebuilt(own, out) == {FP32: False, FP16: False, INT8: True}
+    assert not any(rebuilt(own, out).values())
+    shutil.copy(demo_photos()[3], folder)
+    assert rebuilt(own, out) == {FP32: False, FP16: False, INT8: True}
+    assert rebuilt(PLAN, out) == {FP32: False, FP16: False, INT8: True}
+
+
+def test_other_heads_are_added_to_those_there_are(tmp_path: Path):
+    def name(heads: str) -> str:
+        return f"{LITE}.{heads}.fp16.tflite"
+
+    landmarks = ExportPlan(variants=(LITE,), heads=("landmarks",), precisions=("fp16",))
+    assert rebuilt(landmarks, tmp_path) == {name("landmarks"): True}
+    both = ExportPlan(variants=(LITE,), heads=("landmarks", "tracking"), precisions=("fp16",))
+    assert rebuilt(both, tmp_path) == {name("landmarks"): False, name("tracking"): True}
+
+
+def test_own_photos_serve_the_gate_even_when_nothing_is_calibrated(out: Path, folder: Path):
+    (out / FP16).unlink()
+    plan = ExportPlan(variants=(FACE,), precisions=("fp16",), calibration=folder)
+    (artifact,) = export(plan, out)
+    assert artifact.manifest.parity.inputs == 3 * 6 + 1  # photos, views of each, and a blank one
+    assert artifact.manifest.calibration is None
+
+
+@pytest.mark.parametrize("precision", ["fp16", "int8"])
+def test_an_empty_calibration_folder_is_an_error(tmp_path: Path, precision: str):
+    plan = ExportPlan(variants=(FACE,), precisions=(precision,), calibration=tmp_path)
+    with pytest.raises(CalibrationError, match="Found none"):
+        list(export(plan, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("precision", "error"), [("fp16", InputError), ("int8", CalibrationError)])
+def test_photos_without_a_person_do_for_no_landmark_network(data_dir: Path, tmp_path: Path, precision: str, error):
+    (tmp_path / "photos").mkdir()
+    shutil.copy(data_dir / "images" / "jet_horse_2.jpg", tmp_path / "photos")
+    plan = ExportPlan(variants=(LITE,), heads=("landmarks",), precisions=(precision,), calibration=tmp_path / "photos")
+    with pytest.raises(error, match=r"with a person\. Received: (0|none) "):
+        list(export(plan, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_was_exported_before_an_error_stays(out: Path, monkeypatch: pytest.MonkeyPatch):
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    plan = ExportPlan(variants=(FACE, LITE), heads=("landmarks",), calibration=out.parent / "missing")
+    with pytest.raises(CalibrationError, match="is not a folder"):
+        list(export(plan, out))
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
