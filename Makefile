@@ -3,16 +3,18 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench clean
+.PHONY: help setup export test lint typecheck bench bench-peer clean
 
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
 OUT ?= build/export
+CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
+PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
-export VARIANTS HEADS PRECISIONS CALIBRATION OUT
+export VARIANTS HEADS PRECISIONS CALIBRATION OUT CLIP
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
 
@@ -36,8 +38,18 @@ typecheck: .venv/.environment ## Check the types of an installed copy
 bench: setup ## Measure the latency of build/export against the official files
 	@$(BLAZEPORT) bench official "$$OUT"
 
+bench-peer: setup build/peer/.mediapipe ## Measure the tracking loop against the mediapipe package (CLIP= a video with one person)
+	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
+
 clean: ## Remove build/ (the environment stays)
 	@rm -rf build
+
+# mediapipe needs a numpy and an OpenCV of its own.
+build/peer/.mediapipe:
+	@rm -rf build/peer
+	@$(PYTHON) -m venv build/peer
+	@build/peer/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==0.10.21
+	@touch $@
 
 .venv/.weights: .venv/.environment weights/sources.py
 	@$(BLAZEPORT) weights fetch

@@ -78,3 +78,66 @@ def official(folder: Path, threads: int, rounds: int, as_json: bool) -> None:
         ),
         right=("ms", "official ms", "time / official", "middle half"),
     )
+
+
+@bench.command()
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--clip", type=click.Path(path_type=Path), required=True, help="A video with one person.")
+@click.option(
+    "--peer-python",
+    type=click.Path(path_type=Path),
+    default=Path("build/peer/bin/python"),
+    show_default=True,
+    help="Python of an environment with mediapipe 0.10.21; `make bench-peer` makes it.",
+)
+@click.option("--rounds", type=click.IntRange(1), default=12, show_default=True, help="Interleaved rounds.")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the record, with all samples, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def peer(
+    files: tuple[Path, ...], clip: Path, peer_python: Path, rounds: int, output: Path | None, as_json: bool
+) -> None:
+    """Measure the tracking loop with landmark FILEs against the mediapipe package, interleaved.
+
+    CPU time per frame, all threads together, each side in a process of its own. Without FILE: the official files.
+
+    \b
+    Example:
+      blazeport bench peer --clip clip.mp4 build/export/pose_landmark_lite.landmarks.fp16.tflite
+    """
+    import json
+
+    from ..benchmarks.peer import COMPLEXITIES, compare_with_mediapipe
+    from ..files import write_atomic
+    from ..weights.fetch import official_file
+
+    officials = {variant: official_file(variant) for variant in COMPLEXITIES}
+    compared = compare_with_mediapipe(
+        files or tuple(officials.values()),
+        detector=official_file("pose_detection"),
+        officials=officials,
+        clip=clip,
+        peer_python=peer_python,
+        rounds=rounds,
+    )
+    record = {"schema_version": 1, "clip": clip.name, "results": [result.to_dict() for result in compared]}
+    if output:
+        write_atomic(output, json.dumps(record, indent=2) + "\n")
+    if as_json:
+        print_json(record)
+        return
+    print_table(
+        ("file", "heads", "CPU ms", "mediapipe CPU ms", "ours / mediapipe", "middle half", "seen"),
+        (
+            (
+                result.file,
+                len(result.heads),
+                f"{result.median_ms:.2f}",
+                f"{result.peer_median_ms:.2f}",
+                f"{result.ratio:.3f}",
+                "{:.3f}–{:.3f}".format(*result.middle_half),
+                f"{result.seen:.0%} / {result.peer_seen:.0%}",
+            )
+            for result in compared
+        ),
+        right=("heads", "CPU ms", "mediapipe CPU ms", "ours / mediapipe", "middle half", "seen"),
+    )

@@ -24,10 +24,12 @@ from ..pipeline.image import READABLE, read_image
 from ..pipeline.image_to_tensor import detector_tensor, roi_tensor
 from ..pipeline.pose import find_people
 from ..pipeline.roi import Roi
+from ..quiet import native_stderr
 from ..weights.fetch import official_file
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".avi", ".mkv", ".webm"})
 FRAMES_PER_VIDEO = 16
+DECODER_CHATTER = r"\[.+ @ 0x"  # of FFmpeg; a file that cannot be read becomes a warning of ours
 
 _log = logging.getLogger(__name__)
 
@@ -139,7 +141,8 @@ def _jittered(roi: Roi, rng: np.random.Generator) -> Roi:
 
 
 def _video_frames(path: Path) -> Iterator[Frame]:
-    capture = cv2.VideoCapture(str(path))
+    with native_stderr(DECODER_CHATTER):
+        capture = cv2.VideoCapture(str(path))
     try:
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
         wanted = {int(index) for index in np.linspace(0, max(count - 1, 0), FRAMES_PER_VIDEO)}

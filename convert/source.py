@@ -52,7 +52,7 @@ class Source:
 
     def _require_fit(self, model: Any) -> None:
         heads = {head.name: head.shape for head in self.config.heads}
-        shapes = [("the input", self.config.input_shape, model.inputs[0].shape)]
+        shapes: list[tuple[str, tuple[int, ...], Any]] = [("the input", self.config.input_shape, model.inputs[0].shape)]
         shapes += [(layer.name, heads[layer.name], layer.output.shape) for layer in model.layers if layer.name in heads]
         for name, expected, received in shapes:
             if tuple(received[1:]) != expected[1:]:

@@ -18,7 +18,7 @@ from .roi import Roi, roi_from_points
 from .segmentation import project_mask, smooth_mask
 from .smoothing import BodySmoother
 from .timing import Stopwatch
-from .tracking import Track, cover_faces, is_detection_of, is_twin
+from .tracking import Track, cover_people, is_detection_of, is_twin
 
 MEDIAPIPE_FRAME_US = 33_333  # MediaPipe's Python package counts time like this, whatever the video's rate
 
@@ -174,7 +174,7 @@ class PoseTracker:
         found: list[RoiLandmarks] = []
         people = [self._look(rgb, time_us, track, None, found, watch) for track in tracks]
         while seeks:
-            view = cover_faces(rgb, found) if found else rgb
+            view = cover_people(rgb, found) if found else rgb
             known = len(found)
             fresh = [each for each in find_people(view, self.detector, watch) if not is_detection_of(each[0], found)]
             for detection, roi in fresh[: self.max_people - known]:
@@ -203,7 +203,8 @@ class PoseTracker:
             return None
         others.append(found)
         smoothed = found if self.static else track.smoother.smooth(found, width, height, time_us)
-        next_roi = roi_from_points(*smoothed.alignment, width, height, self.landmarker.config.roi_scale)
+        center, rim = smoothed.alignment
+        next_roi = roi_from_points(center, rim, width, height, self.landmarker.config.roi_scale)
         mask = None if found.segmentation is None else project_mask(found.segmentation, roi, width, height)
         if mask is not None and self.smooth_masks and not self.static:
             mask = track.mask = mask if track.mask is None else smooth_mask(mask, track.mask)

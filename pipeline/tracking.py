@@ -8,19 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from .detector import Detection
 from .landmarker import RoiLandmarks
 from .roi import Roi
-from .skeleton import FACE, HIPS, SHOULDERS
+from .skeleton import EDGES, FACE, HIPS, SHOULDERS
 from .smoothing import BodySmoother
 
 # In sides of the region. A detection's mid-hip and mid-shoulder are within 0.1 of the same person's landmarks.
 MAX_DETECTION_DISTANCE = 0.12
 MAX_TWIN_DISTANCE = 0.1
-COVERED_SIDE = 0.3
-_GREY = 127
+COVERED_FACE, COVERED_LIMB = 0.2, 0.06
+_GREY = (127, 127, 127)
 
 
 @dataclass(eq=False)
@@ -52,21 +53,24 @@ def is_twin(candidate: RoiLandmarks, found: Iterable[RoiLandmarks]) -> bool:
     return any(_distance(points, person.landmarks[:, :2], person.roi) < MAX_TWIN_DISTANCE for person in found)
 
 
-def cover_faces(rgb: np.ndarray, found: Iterable[RoiLandmarks]) -> np.ndarray:
-    """A copy of the image with a grey square over the face of each person already found.
+def cover_people(rgb: np.ndarray, found: Iterable[RoiLandmarks]) -> np.ndarray:
+    """A copy of the image with the face, trunk and limbs of everyone already found painted grey.
 
-    The released detector keeps silent about a second person beside a more prominent one; without that one's face it
-    speaks up.
+    The released detector keeps silent about a second person beside a more prominent one; without that one it speaks up.
     """
     covered = rgb.copy()
     height, width = rgb.shape[:2]
     for person in found:
-        center = person.landmarks[list(FACE), :2].mean(axis=0)
-        half = np.array([person.roi.width, person.roi.height]) * (COVERED_SIDE / 2)
-        (left, top), (right, bottom) = (
-            (np.clip(corner, 0, 1) * [width, height]).astype(int) for corner in (center - half, center + half)
-        )
-        covered[top:bottom, left:right] = _GREY
+        side = person.roi.width * width
+        points = (np.clip(person.landmarks[:, :2], -1, 2) * [width, height]).astype(np.int32)
+        left, top = points[list(FACE)].mean(axis=0) - side * COVERED_FACE / 2
+        right, bottom = left + side * COVERED_FACE, top + side * COVERED_FACE
+        cv2.rectangle(covered, (int(left), int(top)), (int(right), int(bottom)), _GREY, cv2.FILLED)
+        cv2.fillConvexPoly(covered, cv2.convexHull(points[[*SHOULDERS, *HIPS]]), _GREY)
+        for start, end in EDGES:
+            if start not in FACE:
+                thickness = int(np.clip(side * COVERED_LIMB, 1, 255))
+                cv2.line(covered, points[start].tolist(), points[end].tolist(), _GREY, thickness)
     return covered
 
 

@@ -19,6 +19,9 @@ from ..files import atomic_path
 from ..quiet import native_stderr
 from .image import NATIVE_CHATTER, list_photos, read_image
 
+# FFmpeg tells stderr of every broken frame; what matters becomes an error of ours. OpenCV reads this at its first use.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 READABLE_VIDEOS = frozenset({".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm"})
 WRITABLE_VIDEOS = frozenset({".mp4"})
 CAMERA = re.compile(r"camera:(\d+)")
@@ -126,8 +129,7 @@ def write_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]
         raise OutputError(f"A video's file name must end in .mp4. Received: {path.name!r}.")
     with contextlib.ExitStack() as stack:
         writer: cv2.VideoWriter | None = None
-        size: tuple[int, int] | None = None
-        temporary = path
+        size, temporary = (0, 0), path
 
         def append(rgb: np.ndarray) -> None:
             nonlocal writer, size, temporary
@@ -154,8 +156,6 @@ def write_video(path: Path, fps: float) -> Iterator[Callable[[np.ndarray], None]
 
 
 def _capture(source: str | int, backend: int) -> cv2.VideoCapture:
-    # FFmpeg reports every broken frame on stderr; what matters becomes an error of ours. Read once, at the first use.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     with native_stderr(_CHATTER):
         try:
             return cv2.VideoCapture(source, backend)

@@ -1,7 +1,7 @@
 """Channel balancing: scales the channels of a tensor to like ranges, exactly undone by the weights that read them.
 
-One int8 grid serves all channels of a tensor. A channel that uses a tenth of the range has a tenth of the steps; scaled up
-tenfold, with the next layer's weights scaled down, the float network is the same and the channel has them all.
+One int8 grid serves all channels of a tensor. A channel that uses a tenth of the range has a tenth of the steps; scaled
+up tenfold, with the next layer's weights scaled down, the float network is the same and the channel has them all.
 
 Source: cross-layer equalization (Nagel et al., arXiv 1906.04721). Differs: works on single channels through every
 operator that keeps channels apart (ADD, PAD, pooling, resizing, depth-to-space), and through ReLU6, where a channel may
@@ -19,7 +19,8 @@ from .graph import Graph, Node
 
 # Calibration photos do not show the largest values an app will see; at 0.95 some unseen crops move by 30 px.
 RELU6_MARGIN = 0.6
-_LARGEST_FACTOR = 1e3
+# XNNPACK refuses a convolution whose input step times weight step is 256 output steps or more.
+_LARGEST_FACTOR = 50.0
 
 
 @dataclass

@@ -37,7 +37,7 @@ from ..weights.fetch import official_file
 from . import detector_errors as detectors
 from . import landmark_errors as landmarks
 from .controls import noisy, remembered, shifted
-from .figures import Figure, Meaning
+from .figures import Figure, Meaning, require_intervals
 from .split import split_media
 
 SCHEMA_VERSION = 1
@@ -158,8 +158,9 @@ def evaluate(
         limit: at most so many photos, and so many clips, spread evenly.
     Raises:
         InputError: a file cannot be read, or nothing in `media` shows what the network looks for.
-        ConfigError: the files are not the same network, or lack a head.
+        ConfigError: the files are not the same network, or lack a head; or scipy is not installed.
     """
+    require_intervals()
     if side not in SIDES:
         raise unknown("side of the split", side, SIDES)
     with Model(candidate) as judged, Model(reference) as trusted:

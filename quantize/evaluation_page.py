@@ -57,9 +57,11 @@ th, td {{ text-align: right; padding: .45rem .7rem; border-bottom: 1px solid var
 th:first-child, td:first-child {{ text-align: left; }}
 td:first-child small {{ display: block; line-height: 1.35; }}
 td:nth-child(2) {{ font-weight: 600; background: var(--soft); }}
+td:first-child {{ min-width: 11rem; }}
 td:not(:first-child) {{ white-space: nowrap; }}
 td small {{ font-weight: 400; }}
-.cases {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(460px, 1fr)); gap: 1.4rem; }}
+.cases {{ display: grid; grid-template-columns: repeat(auto-fill, minmax(min(460px, 100%), 1fr)); gap: 1.4rem; }}
+.table {{ overflow-x: auto; }}
 figure {{ margin: 0; }}
 .pair {{ display: grid; grid-template-columns: 1fr 1fr; gap: 4px; }}
 .pair img {{ width: 100%; height: auto; display: block; border-radius: 3px; }}
@@ -123,7 +125,7 @@ def _table(group: Group, config: VariantConfig) -> str:
         title = f"{html.escape(meaning.title)}<small>{html.escape(meaning.sentence)}</small>"
         rows.append(f"<tr><td>{title}</td>{cells}<td>{group.candidate[name].n:,}</td></tr>")
     head = "<tr><th></th><th>file</th><th>±1/255 noise</th><th>1 px shift</th><th>n</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    return f'<div class="table"><table>{head}{"".join(rows)}</table></div>'
 
 
 def _cell(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,6 +89,12 @@ def figure_text(figure: Figure | None, meaning: Meaning, *, with_interval: bool 
     return text
 
 
+def require_intervals() -> None:
+    """Raises `ConfigError` when intervals cannot be computed, so that nobody waits for a measurement in vain."""
+    if importlib.util.find_spec("scipy") is None:
+        raise ConfigError("Intervals need scipy. Install it with: pip install 'blazeport[quantize]'.")
+
+
 def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
     """Sum over sum, NaN where there is nothing."""
     total = np.asarray(counts.sum(axis=axis), np.float64)
@@ -95,7 +102,7 @@ def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:
 
 
 def _root_ratio(squares: np.ndarray, reference_squares: np.ndarray, axis: int = -1) -> np.ndarray:
-    return np.sqrt(_ratio(squares, reference_squares, axis))
+    return np.asarray(np.sqrt(_ratio(squares, reference_squares, axis)))
 
 
 def _estimate(statistic: Callable[..., Any], *samples: np.ndarray) -> dict[str, Any]:
@@ -104,10 +111,8 @@ def _estimate(statistic: Callable[..., Any], *samples: np.ndarray) -> dict[str, 
     value = _finite(statistic(*samples)) if number else None
     if number < 2 or value is None:
         return {"value": value}
-    try:
-        from scipy.stats import DegenerateDataWarning, bootstrap
-    except ModuleNotFoundError as error:
-        raise ConfigError("Intervals need scipy. Install it with: pip install 'blazeport[quantize]'.") from error
+    from scipy.stats import DegenerateDataWarning, bootstrap  # type: ignore[import-untyped]
+
     with warnings.catch_warnings():
         # So few cases that some resamples have none: then there is no interval.
         warnings.simplefilter("ignore", DegenerateDataWarning)

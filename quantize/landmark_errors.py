@@ -77,12 +77,12 @@ class LandmarkErrors:
     @property
     def present(self) -> np.ndarray:
         """`(n,)` the reference finds a person; only these crops count for landmarks."""
-        return self.reference_presence > self.min_presence
+        return np.asarray(self.reference_presence > self.min_presence)
 
     @property
     def presence_flips(self) -> np.ndarray:
         """`(n,)` only one of the two finds a person."""
-        return (self.presence > self.min_presence) != self.present
+        return np.asarray((self.presence > self.min_presence) != self.present)
 
     @property
     def visible_px(self) -> np.ndarray:
@@ -98,7 +98,7 @@ class LandmarkErrors:
         seen, points, crops = visible.sum(axis=1), np.full(len(visible), visible.shape[1]), np.ones(len(flips), int)
 
         def over_visible(values: np.ndarray) -> np.ndarray:
-            return np.where(visible, values, 0).sum(axis=1)
+            return np.asarray(np.where(visible, values, 0).sum(axis=1))
 
         distance = self.distance_px[present]
         near = distance < TORSO_SHARE * self.torso_px[present, np.newaxis]
@@ -149,7 +149,8 @@ def jitter_ratio(
         Ratio of the root mean squares of the movement around the mean position; `n` is the number of crops.
     """
     picked = np.unique(np.linspace(0, len(crops) - 1, min(JITTER_CROPS, len(crops))).round().astype(int))
-    squares, reference_squares = [], []
+    squares: list[float] = []
+    reference_squares: list[float] = []
     for index in picked:
         rng = np.random.default_rng((seed, int(index)))
         stills = [add_noise(crops[index], config, rng) for _ in range(JITTER_REPEATS)]

@@ -129,7 +129,10 @@ def _split(graph: Graph, add: Node, x: int, source: Node) -> None:
         source.kind,
         [
             source.inputs[0],
-            *(graph.new_tensor(f"{graph.names[t]}_negated", graph.shapes[t], -graph.constants[t]) for t in source.inputs[1:]),
+            *(
+                graph.new_tensor(f"{graph.names[t]}_negated", graph.shapes[t], -graph.constants[t])
+                for t in source.inputs[1:]
+            ),
         ],
         graph.new_tensor(f"{name}_negative", shape),
         copy.copy(source.options),

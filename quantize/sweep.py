@@ -1,7 +1,7 @@
 """The sweep: one pass over a graph, layer by layer, that chooses grids, rounds weights and corrects biases.
 
-The float network and the quantized one are carried along side by side on the same samples, so that every layer is fitted
-to the inputs it will really get.
+The float network and the quantized one are carried along side by side on the same samples, so that every layer is
+fitted to the inputs it will really get.
 """
 
 from __future__ import annotations
@@ -19,6 +19,10 @@ from .ranges import choose_range
 from .rewrites import residual_limits
 from .rounding import round_with_feedback
 from .write import NodePrecision, Plan, StoredWeights
+
+# XNNPACK refuses a convolution from this many output steps per input and weight step on. Such a weight saturates the
+# output at the first step of its input, so a smaller one does the same.
+_LARGEST_RATIO = 250.0
 
 # (samples, height, width) → which positions count, `(N, H, W)` bool; None: all do.
 Importance = Callable[[int, int], np.ndarray]
@@ -95,11 +99,11 @@ class _Sweep:
             if mode == "float":
                 held[node.output] = run_node(graph, node, seen)
             else:
+                grid = self._output_grid(node, real[node.output], mode)
                 if node.is_convolution:
                     result = self._convolution(node, before, seen[0], mode)
                 else:
                     result = run_node(graph, node, seen)
-                grid = self._output_grid(node, real[node.output], mode)
                 held[node.output] = grid.round(result)
             for tensor in set(inputs):
                 remaining[tensor] -= 1
@@ -142,7 +146,8 @@ class _Sweep:
         graph = self._graph
         kernel, bias = (graph.constants[tensor] for tensor in node.inputs[1:])
         axis = 3 if node.kind == "DEPTHWISE_CONV_2D" else 0
-        scales = weight_scales(kernel, axis)
+        input_grid, output_grid = (self._plan.grids[tensor, mode] for tensor in (node.inputs[0], node.output))
+        scales = np.minimum(weight_scales(kernel, axis), _LARGEST_RATIO * output_grid.scale / input_grid.scale)
         if self._options.feedback_rounding:
             stored = round_with_feedback(node, kernel, scales, seen, self._importance)
         else:
@@ -153,7 +158,7 @@ class _Sweep:
         if self._options.correct_bias:
             shift = self._shift(before, result, node.activation)
             bias, result = bias + shift, result + shift
-        step = scales * np.float32(self._plan.grids[node.inputs[0], mode].scale)
+        step = scales * np.float32(input_grid.scale)
         limit = 2**31 - 1 if mode == "int8" else 2**47
         stored_bias = np.clip(np.rint(bias.astype(np.float64) / step), -limit, limit)
         self._plan.weights[node.output] = StoredWeights(stored, scales, stored_bias)

@@ -1,15 +1,18 @@
-"""MediaPipe's own results on the evaluation photos, and the photos as it saw them."""
+"""MediaPipe's own results on the evaluation photos and clips, and these as it saw them."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from blazeport.pipeline.image import read_image
+from blazeport.pipeline.video import open_video
 
 FILES = {7: "golden_images_k7.json", 9: "golden_images.json"}
 
@@ -25,3 +28,19 @@ def read_photo(data_dir: Path, name: str) -> np.ndarray:
     rgb = read_image(data_dir / "images" / name)
     assert hashlib.sha256(rgb.tobytes()).hexdigest() == photos(data_dir)[name]["rgb_sha256"], name
     return rgb
+
+
+@functools.cache
+def video(data_dir: Path, clip: str, kernel: int = 9) -> dict[str, Any]:
+    """What MediaPipe 0.10.21 found in each frame of a clip, with its landmarks `_raw` and `_smooth`."""
+    prefix = "golden_video" if kernel == 9 else f"golden_k{kernel}_video"
+    return json.loads((data_dir / "golden" / f"{prefix}_{clip}.json").read_text())
+
+
+def read_clip(data_dir: Path, clip: str, count: int) -> list[np.ndarray]:
+    """The first frames of a clip; fails when this machine decodes another first frame than MediaPipe saw."""
+    stream = open_video(data_dir / "clips" / f"{clip}.mp4")
+    with contextlib.closing(stream.frames):
+        frames = [frame.rgb for frame in itertools.islice(stream.frames, count)]
+    assert hashlib.sha256(frames[0].tobytes()).hexdigest() == video(data_dir, clip)["rgb_sha256_first"], clip
+    return frames

@@ -97,7 +97,9 @@ def test_a_figure_on_its_budget_passes():
 
 
 def test_the_smallest_difference_fails_an_exact_budget():
-    error = failure(compared(reference=[[1], [0]], candidate=[[np.nextafter(np.float32(1), 2)], [0]]), EXACT)
+    error = failure(
+        compared(reference=[[1], [0]], candidate=[[np.nextafter(np.float32(1), np.float32(2))], [0]]), EXACT
+    )
     assert error.figure == pytest.approx(2**-23)
 
 

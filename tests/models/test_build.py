@@ -56,13 +56,19 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Path
     return save
 
 
+@pytest.fixture(scope="module")
+def loaded(saved: Callable[[str, str], Path]) -> Callable[[str, str], Any]:
+    """Variant and suffix → the model that comes back from what Keras saved."""
+    return functools.cache(lambda variant, suffix: build_model(variant, saved(variant, suffix)))
+
+
 @pytest.mark.parametrize("variant", ROUND_TRIPS)
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
-def test_a_saved_model_loads_with_identical_outputs(saved: Callable[[str, str], Path], variant: str, suffix: str):
-    original, loaded = network(variant).model, build_model(variant, saved(variant, suffix))
-    assert [layer.name for layer in loaded.layers] == [layer.name for layer in original.layers]
+def test_a_saved_model_loads_with_identical_outputs(loaded: Callable[[str, str], Any], variant: str, suffix: str):
+    original, copy = network(variant).model, loaded(variant, suffix)
+    assert [layer.name for layer in copy.layers] == [layer.name for layer in original.layers]
     image = real_inputs(variant)[0]
-    expected, received = original(image, training=False), loaded(image, training=False)
+    expected, received = original(image, training=False), copy(image, training=False)
     assert list(received) == list(expected)
     for name in expected:
         np.testing.assert_array_equal(received[name], expected[name])
@@ -72,16 +78,17 @@ def test_a_saved_model_loads_with_identical_outputs(saved: Callable[[str, str], 
     ("variant", "heads"), [("face_detection_full_range_sparse", "all"), ("pose_landmark_lite", "tracking")]
 )
 def test_a_loaded_keras_file_exports_exactly_like_the_original(
-    saved: Callable[[str, str], Path], variant: str, heads: str
+    loaded: Callable[[str, str], Any], variant: str, heads: str
 ):
-    config, loaded = get_config(variant), load_keras(saved(variant, ".keras"))
-    assert to_tflite(loaded, config, config.presets[heads], "fp16") == exported(variant, heads, "fp16")
+    config = get_config(variant)
+    content = to_tflite(loaded(variant, ".keras"), config, config.presets[heads], "fp16")
+    assert content == exported(variant, heads, "fp16")
 
 
 @pytest.mark.parametrize("suffix", [".keras", ".weights.h5"])
 def test_a_path_may_be_a_string(saved: Callable[[str, str], Path], suffix: str):
-    loaded = build_model("face_detection_short_range", str(saved("face_detection_short_range", suffix)))
-    assert weights_equal(loaded, network("face_detection_short_range").model)
+    copy = build_model("face_detection_short_range", str(saved("face_detection_short_range", suffix)))
+    assert weights_equal(copy, network("face_detection_short_range").model)
 
 
 # --- what a user can get wrong ----------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def test_a_photo_that_cannot_be_read_is_named_and_goes_by_its_own_hash(
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="gone.jpg"):
+    with pytest.raises(InputError, match=r"gone\.jpg"):
         split_media([tmp_path / "gone.jpg"])
 
 

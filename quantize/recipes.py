@@ -1,0 +1,107 @@
+"""Recipes: how a precision is reached for a network, as readable JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import ConfigError, unknown
+from ..models.config import VARIANTS
+from .ranges import METHODS
+
+SHIPPED = Path(__file__).parent / "recipes"
+SCHEMA_VERSION = 1
+BASE_PRECISIONS = ("int8", "int16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a float graph is quantized. See docs/quantization.md for what each step does.
+
+    Attributes:
+        base: integer type of the activations: `int8`, or `int16` with int8 weights.
+        float_maps_px: layers whose feature map's side is at most this run in float; 0: none.
+        int16_maps_px: likewise, for int16 activations.
+        float_layers: names of further layers that run in float.
+        balance_channels: scale channels to like ranges, 0 (off) to 1 (fully).
+        split_residuals: make additions before a ReLU6 exact; costs a second convolution each.
+        own_head_ranges: give every output channel of the heads a range of its own.
+        head_margin: how far these ranges reach beyond what calibration shows, as a share of it.
+        score_range: logits that a detector's scores may take; beyond it they saturate.
+        range_method: of linear activations: `minmax`, `percentile`, `mse`, `entropy`.
+        correct_bias: keep each layer's mean output.
+        feedback_rounding: GPTQ rounding of weights.
+        important_positions: fit detectors to the positions behind detections only.
+        schema_version: of this record.
+    """
+
+    base: str = "int8"
+    float_maps_px: int = 0
+    int16_maps_px: int = 0
+    float_layers: tuple[str, ...] = ()
+    balance_channels: float = 1.0
+    split_residuals: bool = False
+    own_head_ranges: bool = True
+    head_margin: float = 0.2
+    score_range: tuple[float, float] = (-10.0, 6.0)
+    range_method: str = "mse"
+    correct_bias: bool = True
+    feedback_rounding: bool = False
+    important_positions: bool = True
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if self.schema_version != SCHEMA_VERSION:
+            raise ConfigError(f"Recipe schema version must be {SCHEMA_VERSION}. Received: {self.schema_version}.")
+        if self.base not in BASE_PRECISIONS:
+            raise unknown("base of a recipe", self.base, BASE_PRECISIONS)
+        if self.range_method not in METHODS:
+            raise unknown("range method", self.range_method, METHODS)
+        if not 0.0 <= self.balance_channels <= 1.0:
+            raise ConfigError(f"balance_channels must lie in [0, 1]. Received: {self.balance_channels}.")
+
+    def to_json(self) -> str:
+        """The recipe as JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Reads a recipe.
+
+    Raises:
+        ConfigError: it is not there, is not JSON, or has an unknown or impossible entry.
+    """
+    try:
+        record: Any = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"Expected a recipe as JSON. {path} cannot be read: {error}.") from error
+    names = [field.name for field in dataclasses.fields(Recipe)]
+    if not isinstance(record, dict):
+        raise ConfigError(f"Expected a recipe as a JSON object. Received: {path}.")
+    for name, value in record.items():
+        if name not in names:
+            raise unknown(f"entry of the recipe {path.name}", name, names)
+        if isinstance(value, list):
+            record[name] = tuple(value)
+    try:
+        return Recipe(**record)
+    except TypeError as error:
+        raise ConfigError(f"{path} is no recipe: {error}.") from error
+
+
+def shipped_recipe(variant: str, precision: str) -> Recipe:
+    """The recipe that blazeport brings for a variant: `int8`, `int16x8` or `mixed`.
+
+    Raises:
+        ConfigError: unknown variant, or a precision this variant has no recipe for.
+    """
+    if variant not in VARIANTS:
+        raise unknown("variant", variant, VARIANTS)
+    path = SHIPPED / f"{variant}.{precision}.json"
+    if not path.is_file():
+        available = sorted(recipe.name.split(".")[1] for recipe in SHIPPED.glob(f"{variant}.*.json"))
+        raise unknown(f"precision with a recipe for {variant}", precision, available)
+    return read_recipe(path)
