@@ -161,11 +161,14 @@ def _complete_peer(python: Path, officials: dict[str, Path]) -> None:
 @contextlib.contextmanager
 def _worker(command: list[str]) -> Iterator[subprocess.Popen[str]]:
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        # What a process that broke off did not read cannot be flushed any more.
+        with contextlib.suppress(OSError):
+            process.communicate()
 
 
 def _ask(worker: subprocess.Popen[str], frames: int) -> dict[str, Any]:

@@ -1,9 +1,9 @@
 """One side of `blazeport bench peer`: tracks a clip block by block and answers with the CPU time of each frame.
 
 A process of its own, because MediaPipe lives in another environment: `PYTHON peer_worker.py mediapipe CLIP COMPLEXITY`
-needs no blazeport; `python -m blazeport.benchmarks.peer_worker blazeport CLIP DETECTOR LANDMARKER` is our side. A line on
-stdin is a number of frames; the line it is answered with on stdout has the milliseconds of CPU per frame, all threads
-together, and in how many a person was seen.
+needs no blazeport; `python -m blazeport.benchmarks.peer_worker blazeport CLIP DETECTOR LANDMARKER` is our side. A line
+on stdin is a number of frames. The line it is answered with on stdout has the milliseconds of CPU per frame, all
+threads together, and the number of frames in which a person was seen.
 """
 
 from __future__ import annotations
@@ -53,9 +53,7 @@ def blazeport_tracker(detector: str, landmarker: str) -> Callable[[Any], bool]:
 def serve(side: str, clip: str, *arguments: str) -> None:
     """Answers requests until stdin closes."""
     frames = read_clip(clip)
-    make_tracker: Callable[..., Callable[[Any], bool]] = (
-        mediapipe_tracker if side == "mediapipe" else blazeport_tracker
-    )
+    make_tracker: Callable[..., Callable[[Any], bool]] = mediapipe_tracker if side == "mediapipe" else blazeport_tracker
     track = make_tracker(*arguments)
     position = 0
     for line in sys.stdin:

@@ -6,9 +6,9 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from ..weights.sources import OFFICIAL
 from .inputs import network_inputs
 from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, read_manifest, tool_versions
 from .parity import EXACT, FLOAT_NOISE, Budget, Parity, Runner, check, measure, require_outputs
-from .precisions import FLOAT_PRECISIONS, IO_SUFFIX, Io
+from .precisions import CALIBRATED_PRECISIONS, FLOAT_PRECISIONS, IO_SUFFIX, Io
 from .source import KerasRunner, Source
 
 # Enough inputs to see an error, few enough for the largest network: 40, or 10 for heavy.
@@ -34,6 +34,24 @@ _GATE_VIEWS = 6
 _CODE_FOLDERS = ("weights", "models", "runtime", "pipeline", "convert", "quantize")
 
 _log = logging.getLogger(__name__)
+_Convert = Callable[..., bytes]
+
+
+class Quantizer(Protocol):
+    """Makes calibrated files; `quantize.quantizer` has them.
+
+    Attributes:
+        calibration: what the samples are from.
+        method: name of the method, for the manifest.
+        recipe: its settings, for the manifest; None where it has none.
+    """
+
+    calibration: CalibrationRecord
+    method: str
+    recipe: dict[str, Any] | None
+
+    def quantize(self, convert: _Convert, io_type: Io) -> bytes:
+        """The quantized file; `convert(precision, **options)` makes files of the network with the heads in question."""
 
 
 class ArtifactWriter:
@@ -68,7 +86,7 @@ class ArtifactWriter:
         precision: str,
         *,
         io_type: Io = "float",
-        calibration: CalibrationRecord | None = None,
+        quantizer: Quantizer | None = None,
     ) -> Manifest | None:
         """The manifest of `out` when writing it again would give the same file, else None."""
         try:
@@ -76,8 +94,8 @@ class ArtifactWriter:
             unchanged = manifest.sha256 == sha256_of(out)
         except (InputError, OSError):
             return None
-        recipe = self._recipe(heads, precision, io_type, calibration)
-        return manifest if unchanged and manifest.recipe == recipe else None
+        fingerprint = self._fingerprint(heads, precision, io_type, quantizer)
+        return manifest if unchanged and manifest.fingerprint == fingerprint else None
 
     def write(
         self,
@@ -86,8 +104,7 @@ class ArtifactWriter:
         precision: str,
         *,
         io_type: Io = "float",
-        calibration: CalibrationRecord | None = None,
-        samples: Sequence[np.ndarray] | None = None,
+        quantizer: Quantizer | None = None,
     ) -> Manifest:
         """Converts, checks and writes one file and its manifest.
 
@@ -96,10 +113,10 @@ class ArtifactWriter:
             heads: names of the outputs to keep.
             precision: one of `convert.precisions.PRECISIONS`.
             io_type: dtype of the input and outputs; integers only for int8.
-            calibration: what `samples` are from.
-            samples: calibration inputs for int8.
+            quantizer: makes the file of a calibrated precision.
         Raises:
-            ConfigError: `io_type` does not go with `precision`.
+            ConfigError: `io_type` does not go with `precision`, or a calibrated precision comes without a quantizer.
+            CalibrationError: too few samples can be made.
             ConversionError: TensorFlow cannot convert it.
             InputError: the source does not fit its variant, or no input for the gate can be made of the media.
             ParityError: the file is over its budget. Nothing is written under its name.
@@ -107,9 +124,14 @@ class ArtifactWriter:
         """
         if io_type != "float" and precision != "int8":
             raise ConfigError(f"--io {io_type} goes with precision int8 only. Received: precision {precision}.")
+        if (precision in CALIBRATED_PRECISIONS) != (quantizer is not None):
+            raise ConfigError(f"A quantizer goes with {', '.join(CALIBRATED_PRECISIONS)} only. Received: {precision}.")
         model = self._model
         with progress.step(f"Converting {out.stem}"):
-            content = self._convert(model, heads, precision, calibration=samples, io_type=io_type)
+            if quantizer is None:
+                content = self._convert(model, heads, precision)
+            else:
+                content = quantizer.quantize(functools.partial(self._convert, model, heads), io_type)
         try:
             parity = self._gate(content, heads, precision, out.name)
         except ParityError:
@@ -118,7 +140,7 @@ class ArtifactWriter:
                 write_atomic(kept, content)
                 _log.warning("Kept for a look: %s", kept)
             raise
-        manifest = self._manifest(content, out.name, heads, precision, io_type, calibration, parity)
+        manifest = self._manifest(content, out.name, heads, precision, io_type, quantizer, parity)
         with atomic_path(out) as temporary:  # When there is no room for the manifest, there is no file either.
             temporary.write_bytes(content)
             manifest.write(manifest_path(out))
@@ -193,10 +215,11 @@ class ArtifactWriter:
         rounded.set_weights([w.astype(np.float16).astype(np.float32) for w in self._model.get_weights()])
         return self._convert(rounded, self._heads, "fp32")
 
-    def _recipe(
-        self, heads: tuple[str, ...], precision: str, io_type: Io, calibration: CalibrationRecord | None
-    ) -> str:
-        calibrated_on = calibration and [calibration.sha256, calibration.seed, calibration.views, calibration.limit]
+    def _fingerprint(self, heads: tuple[str, ...], precision: str, io_type: Io, quantizer: Quantizer | None) -> str:
+        calibrated_on: list[Any] | None = None
+        if quantizer is not None:
+            used = quantizer.calibration
+            calibrated_on = [used.sha256, used.seed, used.views, used.limit, quantizer.method, quantizer.recipe]
         parts = [self.source.sha256, heads, precision, io_type, calibrated_on, tool_versions(), code_sha256()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -207,7 +230,7 @@ class ArtifactWriter:
         heads: tuple[str, ...],
         precision: str,
         io_type: Io,
-        calibration: CalibrationRecord | None,
+        quantizer: Quantizer | None,
         parity: Parity,
     ) -> Manifest:
         config, graph = self.source.config, read_tflite(content)
@@ -237,9 +260,11 @@ class ArtifactWriter:
                 author=self.source.author,
                 paper=f"arXiv {official.paper}",
             ),
-            calibration=calibration,
+            calibration=quantizer.calibration if quantizer else None,
+            method=quantizer.method if quantizer else None,
+            recipe=quantizer.recipe if quantizer else None,
             parity=parity,
-            recipe=self._recipe(heads, precision, io_type, calibration),
+            fingerprint=self._fingerprint(heads, precision, io_type, quantizer),
             tools=tool_versions(),
             command=self._command,
         )

@@ -82,8 +82,10 @@ class Manifest:
         int8_mac_share: share of them that run in int8, read back from the file.
         weights: where the weights are from.
         calibration: None for float and dynamic-range files.
+        method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer.
+        recipe: the recipe, where there is one.
         parity: the comparison that the file passed before it got its name.
-        recipe: hash of everything that decides the file's content; equal recipes need no rebuild.
+        fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.
         tools: name → version of what made it.
         command: the command line that made it.
         schema_version: of this record.
@@ -103,8 +105,10 @@ class Manifest:
     int8_mac_share: float
     weights: WeightsRecord
     calibration: CalibrationRecord | None
+    method: str | None
+    recipe: dict[str, Any] | None
     parity: Parity
-    recipe: str
+    fingerprint: str
     tools: dict[str, str]
     command: str
     schema_version: int = SCHEMA_VERSION

@@ -6,6 +6,7 @@ from typing import Literal
 
 Io = Literal["float", "int8", "uint8"]
 FLOAT_PRECISIONS = ("fp32", "fp16")
-QUANTIZED_PRECISIONS = ("dynamic", "int8")
+CALIBRATED_PRECISIONS = ("int8", "int16x8", "mixed")
+QUANTIZED_PRECISIONS = ("dynamic", *CALIBRATED_PRECISIONS)
 PRECISIONS = FLOAT_PRECISIONS + QUANTIZED_PRECISIONS
 IO_SUFFIX: dict[Io, str] = {"float": "", "int8": "_io8", "uint8": "_iou8"}

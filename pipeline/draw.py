@@ -113,8 +113,9 @@ class _Canvas:
 
     def tint(self, mask: np.ndarray, color: Color) -> None:
         """Blends a colour over the pixels of a mask."""
-        share = (mask * 0.5)[:, :, np.newaxis]
-        self.rgb = np.asarray(self.rgb * (1 - share) + np.array(color, np.float32) * share).round().astype(np.uint8)
+        inside = mask > 0
+        share = mask[inside, np.newaxis] * np.float32(0.5)
+        self.rgb[inside] = (self.rgb[inside] * (1 - share) + np.array(color, np.float32) * share).round()
 
     def label(self, corner: np.ndarray, text: str, color: Color, size: float) -> None:
         """Dark text on a patch above the corner, or below it at the image's upper edge."""

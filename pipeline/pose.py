@@ -28,7 +28,7 @@ class Person:
     """One person.
 
     Attributes:
-        number: identity in the stream, counted from 0; one who was lost gets a new one.
+        number: identity in the stream, counted from 0, in a still anew; one who was lost gets a new one.
         presence: probability that the region holds a person, in [0, 1].
         detection: what the detector found; None for a person tracked from the frame before.
         roi: the region in which the landmarks were found.
@@ -170,6 +170,8 @@ class PoseTracker:
         time_us = self._advance(time_us)
         watch = Stopwatch()
         tracks, self._tracks = self._tracks, []
+        if self.static:
+            self._num_tracks = 0
         seeks = len(tracks) < self.max_people
         found: list[RoiLandmarks] = []
         people = [self._look(rgb, time_us, track, None, found, watch) for track in tracks]

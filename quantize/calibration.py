@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,13 +33,21 @@ class Calibration:
 
     media: tuple[Path, ...]
     record: CalibrationRecord
+    _made: dict[str, list[np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     def samples(self, config: VariantConfig) -> list[np.ndarray]:
         """The samples for a network: float32 `(1, S, S, 3)` in its range; letterboxed frames or ROI crops.
 
+        Made once per network.
+
         Raises:
             CalibrationError: fewer than 5 could be made.
         """
+        if config.name not in self._made:
+            self._made[config.name] = self._make(config)
+        return self._made[config.name]
+
+    def _make(self, config: VariantConfig) -> list[np.ndarray]:
         samples = network_inputs(
             config, self.media, views=self.record.views, limit=self.record.limit, seed=self.record.seed
         )

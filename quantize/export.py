@@ -8,13 +8,17 @@ from pathlib import Path
 
 from ..convert.artifact import ArtifactWriter, default_name
 from ..convert.manifest import Manifest
-from ..convert.precisions import PRECISIONS
+from ..convert.precisions import CALIBRATED_PRECISIONS, PRECISIONS
 from ..convert.source import open_source
 from ..errors import ConfigError, unknown
 from ..models.config import VARIANTS, PoseLandmarkConfig, get_config, resolve_heads
 from .calibration import Calibration, open_calibration
+from .quantizer import RecipeQuantizer
+from .recipes import shipped_recipe
 
 DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
+# The landmark networks lose most in int8, so their smallest files come in better precisions too.
+EXTRA_PRECISIONS = ("int16x8", "mixed")
 DEFAULT_HEADS = ("all", "landmarks")
 
 
@@ -42,21 +46,23 @@ class ExportPlan:
     Attributes:
         variants: their names.
         heads: heads specs for the landmark networks; detectors always keep both outputs.
-        precisions: of each.
+        precisions: of each; None: fp32, fp16 and int8, and int16x8 and mixed of the landmark networks' `landmarks`.
         calibration: a folder of photos and videos; None takes the demo photos.
     """
 
     variants: tuple[str, ...] = tuple(VARIANTS)
     heads: tuple[str, ...] = DEFAULT_HEADS
-    precisions: tuple[str, ...] = DEFAULT_PRECISIONS
+    precisions: tuple[str, ...] | None = None
     calibration: Path | None = None
 
     def __post_init__(self) -> None:
-        for precision in self.precisions:
+        for precision in self.precisions or ():
             if precision not in PRECISIONS:
                 raise unknown("precision", precision, PRECISIONS)
         for variant in self.variants:
-            self.heads_of(variant)
+            for precision in {p for heads in self.heads_of(variant) for p in self.precisions_of(variant, heads)}:
+                if precision in CALIBRATED_PRECISIONS:
+                    shipped_recipe(variant, precision)
         if self.heads != DEFAULT_HEADS and not any(_has_presets(variant) for variant in self.variants):
             raise ConfigError(
                 f"Heads are chosen for landmark networks only. Received: heads {', '.join(self.heads)} "
@@ -68,6 +74,13 @@ class ExportPlan:
         config = get_config(variant)
         specs = self.heads if _has_presets(variant) else ("all",)
         return tuple(dict.fromkeys(resolve_heads(config, spec) for spec in specs))
+
+    def precisions_of(self, variant: str, heads: tuple[str, ...]) -> tuple[str, ...]:
+        """The precisions to export of a variant with these heads."""
+        if self.precisions is not None:
+            return self.precisions
+        smallest = _has_presets(variant) and heads == get_config(variant).presets["landmarks"]
+        return DEFAULT_PRECISIONS + (EXTRA_PRECISIONS if smallest else ())
 
 
 def export(plan: ExportPlan, out: Path, *, command: str = "blazeport export") -> Iterator[Exported]:
@@ -83,7 +96,8 @@ def export(plan: ExportPlan, out: Path, *, command: str = "blazeport export") ->
         BlazeportError: the first thing that fails; artifacts written before it stay.
     """
     # The gate uses photos of one's own too, so they are looked at even when nothing is calibrated.
-    used = "int8" in plan.precisions or plan.calibration is not None
+    chosen = DEFAULT_PRECISIONS if plan.precisions is None else plan.precisions
+    used = plan.calibration is not None or any(precision in CALIBRATED_PRECISIONS for precision in chosen)
     calibration = open_calibration(plan.calibration) if used else None
     for variant in plan.variants:
         yield from _export_variant(variant, plan, out, calibration, command)
@@ -95,20 +109,16 @@ def _export_variant(
     source = open_source(variant)
     own_media = calibration.media if calibration is not None and not calibration.record.demo else None
     writer = ArtifactWriter(source, media=own_media, command=command)
-    samples = None
     for heads in plan.heads_of(variant):
-        for precision in plan.precisions:
-            used = calibration if precision == "int8" else None
-            record = used.record if used else None
+        for precision in plan.precisions_of(variant, heads):
+            quantizer = None
+            if precision in CALIBRATED_PRECISIONS and calibration is not None:
+                quantizer = RecipeQuantizer(shipped_recipe(variant, precision), calibration, source.config)
             path = out / default_name(source, heads, precision)
-            manifest = writer.up_to_date(path, heads, precision, calibration=record)
+            manifest = writer.up_to_date(path, heads, precision, quantizer=quantizer)
             rebuilt = manifest is None
             if manifest is None:
-                if used is not None and samples is None:
-                    samples = used.samples(source.config)
-                manifest = writer.write(
-                    path, heads, precision, calibration=record, samples=samples if used is not None else None
-                )
+                manifest = writer.write(path, heads, precision, quantizer=quantizer)
             yield Exported(path=path, manifest=manifest, official=source.path, rebuilt=rebuilt)
 
 

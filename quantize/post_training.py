@@ -103,7 +103,7 @@ def _head_ranges(
     probe.outputs = {str(node.output): node.output for node in heads}
     values = run_graph(probe, samples)
     if isinstance(config, DetectorConfig) and importance is not None:
-        return _detector_ranges(graph, samples, recipe, config, importance, heads)
+        return _detector_ranges(graph, samples, recipe, importance, heads)
     ranges = {}
     for node in heads:
         flat = values[str(node.output)].reshape(-1, graph.shapes[node.output][-1])
@@ -115,7 +115,6 @@ def _detector_ranges(
     graph: Graph,
     samples: np.ndarray,
     recipe: Recipe,
-    config: DetectorConfig,
     importance: DetectionImportance,
     heads: list[Node],
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:

@@ -70,7 +70,7 @@ def scale_heads(graph: Graph, ranges: dict[int, tuple[np.ndarray, np.ndarray]]) 
 
 
 def residual_limits(graph: Graph, highest: dict[int, float]) -> dict[int, Range]:
-    """Ranges outside of which a tensor cannot matter, because it is only added to another and then cut by ReLU6 or ReLU.
+    """Ranges outside of which a tensor cannot matter: it is only added to another one and then cut by ReLU6 or ReLU.
 
     In `relu6(x + y)` with x in [0, m], y below -m gives 0 and y above 6 gives 6 whatever x is.
 
@@ -95,7 +95,7 @@ def split_residuals(graph: Graph) -> Graph:
     6 / 255 and y gets half the step it had on [-6, 6]. The convolution that makes y is doubled, its weights negated.
 
     Args:
-        graph: left as it is. Only ADDs of a ReLU6 tensor and a linear convolution that nothing else reads are rewritten.
+        graph: left as it is. Only ADDs of a ReLU6 tensor and a linear convolution that nothing else reads change.
     """
     graph = graph.copy()
     for node in list(graph.nodes):

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 from blazeport.cli.main import main
+from blazeport.pipeline.image import read_image
+from blazeport.pipeline.video import write_video
 from blazeport.weights.fetch import demo_photos
 from click.testing import CliRunner
 
@@ -27,11 +29,14 @@ def commands(page: Path) -> list[str]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the docs speak of: photo.jpg and photos/."""
+    """A folder with what the docs speak of: photo.jpg, photos/ and clip.mp4."""
     (tmp_path / "photos").mkdir()
     for photo in demo_photos():
         shutil.copy(photo, tmp_path / "photos")
     shutil.copy(next(photo for photo in demo_photos() if photo.suffix == ".jpg"), tmp_path / "photo.jpg")
+    with write_video(tmp_path / "clip.mp4", 30) as append:
+        for _ in range(4):
+            append(read_image(tmp_path / "photo.jpg"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -37,6 +37,7 @@ def output(name: str, max_abs: float, relative: float) -> OutputParity:
         mean_abs=max_abs / 2,
         reference_range=1.0,
         relative=relative,
+        mean_relative=relative / 2,
         finite=True,
         constant=False,
     )
@@ -67,7 +68,9 @@ QUANTIZED = Manifest(
         media=("Größe 1.jpg", "b.mp4"), sha256="c" * 64, views=4, limit=128, seed=0, demo=False
     ),
     parity=Parity(reference="Keras", inputs=41, outputs=(output("boxes", 9.0, 0.1), output("scores", 1.0, 0.2))),
-    recipe="d" * 64,
+    method="blazeport",
+    recipe={"base": "int8"},
+    fingerprint="d" * 64,
     tools={"python": "3.11.7", "tensorflow": "2.21.0"},
     command="blazeport quantize my_face.keras",
 )

@@ -86,10 +86,10 @@ def test_an_output_over_its_budget_fails_with_the_facts():
 
 
 def test_a_relative_budget_is_held_against_the_range():
-    parity = compared(reference=[[0], [1000]], candidate=[[0], [1001.5]])
+    parity = compared(reference=[[0], [1000]], candidate=[[0], [1000.15]])
     check(parity, FLOAT_NOISE, "file.tflite")
-    error = failure(compared(reference=[[0], [1000]], candidate=[[0], [1002.5]]), FLOAT_NOISE)
-    assert (error.figure, error.budget, error.metric) == (pytest.approx(2.5e-3), 2e-3, "relative")
+    error = failure(compared(reference=[[0], [1000]], candidate=[[0], [1000.25]]), FLOAT_NOISE)
+    assert (error.figure, error.budget, error.metric) == (pytest.approx(1.25e-4, rel=1e-3), 1e-4, "mean_relative")
 
 
 def test_a_figure_on_its_budget_passes():

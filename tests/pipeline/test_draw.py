@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from blazeport.pipeline.detector import Detection
-from blazeport.pipeline.draw import FACE_COLOR, MIN_VISIBILITY, ROI_COLOR, SIDE_COLORS, draw_faces, draw_people
+from blazeport.pipeline.draw import (
+    FACE_COLOR,
+    MASK_COLOR,
+    MIN_VISIBILITY,
+    ROI_COLOR,
+    SIDE_COLORS,
+    draw_faces,
+    draw_people,
+)
 from blazeport.pipeline.face import FaceResult
 from blazeport.pipeline.pose import Person, PoseResult
 from blazeport.pipeline.roi import Roi
@@ -56,6 +65,25 @@ def test_landmarks_of_little_visibility_are_left_out() -> None:
     drawn = draw_people(GREY, PoseResult((person(spread_landmarks(MIN_VISIBILITY - 0.01)),), {}))
     assert count(drawn, SIDE_COLORS["left"]) == 0
     assert count(drawn, ROI_COLOR) > 20
+
+
+def test_a_mask_is_tinted_and_nothing_beside_it() -> None:
+    mask = np.zeros((300, 400), np.float32)
+    mask[10:30, 10:30] = 1
+    someone = replace(person(spread_landmarks(0.0)), mask=mask)
+    drawn = draw_people(GREY, PoseResult((someone,), {}))
+    assert (drawn[20, 20] == np.round((128 + np.array(MASK_COLOR)) / 2)).all()
+    assert (drawn[5, 20] == 128).all()
+
+
+def test_several_people_are_numbered_and_a_rate_is_shown() -> None:
+    alone = draw_people(GREY, PoseResult((person(spread_landmarks(0.0)),), {}))
+    two = draw_people(GREY, PoseResult((person(spread_landmarks(0.0)),) * 2, {}))
+    rated = draw_people(GREY, PoseResult((), {}), fps=31.4)
+    assert count(two, ROI_COLOR) > count(alone, ROI_COLOR)
+    assert not np.array_equal(rated[:20, :60], GREY[:20, :60])
+    assert np.array_equal(rated[100:], GREY[100:])
+    assert not np.array_equal(draw_faces(GREY, FaceResult((), {}), fps=9), GREY)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e30, -1e30, 0.0])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,6 +41,27 @@ def test_faces_equal_mediapipes_on_every_photo(
     assert keypoint_error <= 2e-6
     assert box_error <= 2e-6
     assert score_error <= 2e-6
+
+
+@pytest.mark.parametrize(
+    ("variant", "record"),
+    [(SHORT, "portrait_expected_detection.pbtxt"), (FULL, "portrait_expected_full_range_detection.pbtxt")],
+    ids=["short", "full"],
+)
+def test_the_portrait_equals_the_one_published_with_mediapipes_tests(
+    official: Official, data_dir: Path, variant: str, record: str
+) -> None:
+    folder = data_dir / "mediapipe_testdata/mediapipe/mediapipe/tasks/testdata/vision"
+    points = re.findall(r"x: ([\d.]+)\s+y: ([\d.]+)", (folder / record).read_text())
+    (face,) = FaceDetector(official(variant)).process(golden.read_photo(data_dir, "tfjs_portrait.jpg")).faces
+    assert np.abs(face.keypoints - np.array(points, np.float64)).max() < 1e-2  # the tolerance of those tests
+
+
+def test_plain_nms_keeps_the_best_box_as_it_is(official: Official, data_dir: Path) -> None:
+    rgb = golden.read_photo(data_dir, "tfjs_portrait.jpg")
+    (blended,), (plain,) = (FaceDetector(official(SHORT), blend=blend).process(rgb).faces for blend in (True, False))
+    assert plain.score == blended.score
+    assert 0 < np.abs(plain.box - blended.box).max() < 0.02
 
 
 def test_the_dense_full_range_network_finds_the_portrait_too(official: Official, data_dir: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from blazeport.pipeline.decode import Detections
-from blazeport.pipeline.nms import blend_overlapping, intersection_over_union
+from blazeport.pipeline.nms import blend_overlapping, drop_overlapping, intersection_over_union
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -68,6 +68,15 @@ def test_the_input_is_left_as_it_was() -> None:
     before = given_.boxes.copy()
     blend_overlapping(given_, 0.3)
     assert np.array_equal(given_.boxes, before)
+
+
+def test_plain_suppression_keeps_the_best_as_it_is() -> None:
+    rows = detections((0.6, [0.1, 0, 1, 1]), (0.9, [0, 0, 1, 1]), (0.7, [5, 5, 1, 1]))
+    kept = drop_overlapping(rows, 0.3)
+    assert kept.scores == pytest.approx([0.9, 0.7])
+    assert kept.boxes.tolist() == [[0, 0, 1, 1], [5, 5, 1, 1]]
+    assert kept.keypoints[0, 0].tolist() == [0.5, 0.5]
+    assert len(drop_overlapping(detections(), 0.3)) == 0
 
 
 SIDES = st.floats(0.125, 1, width=32)

@@ -15,6 +15,8 @@ from blazeport.convert.source import open_source
 from blazeport.files import sha256_of
 from blazeport.models.config import get_config
 from blazeport.quantize.calibration import Calibration, open_calibration
+from blazeport.quantize.quantizer import RecipeQuantizer
+from blazeport.quantize.recipes import shipped_recipe
 from blazeport.runtime.interpreter import Model
 from blazeport.weights.reader import TfliteGraph, read_tflite
 
@@ -37,15 +39,14 @@ class Quantizer:
 
     def write(self, precision: str = "int8", io_type="float", calibration: Calibration | None = None) -> Written:
         used = calibration or self.calibration
-        samples = self.samples if calibration is None else used.samples(self.config)
+        recipe = shipped_recipe(self.config.name, "int8")
         out = self._folder / default_name(self._writer.source, self.config.head_names, precision, io_type)
         return out, self._writer.write(
             out,
             self.config.head_names,
             precision,
             io_type=io_type,
-            calibration=used.record if precision == "int8" else None,
-            samples=samples if precision == "int8" else None,
+            quantizer=RecipeQuantizer(recipe, used, self.config) if precision == "int8" else None,
         )
 
 

@@ -1,0 +1,54 @@
+"""The two ways to a calibrated file: by a recipe of blazeport's, or by TensorFlow's own quantizer for comparison."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ..convert.manifest import CalibrationRecord
+from ..convert.precisions import Io
+from ..models.config import VariantConfig
+from .calibration import Calibration
+from .recipes import Recipe
+
+METHODS = ("blazeport", "tflite")
+
+
+class RecipeQuantizer:
+    """Quantizes the fp32 file by a recipe; see docs/quantization.md for what the steps are."""
+
+    method = "blazeport"
+
+    def __init__(self, recipe: Recipe, calibration: Calibration, config: VariantConfig) -> None:
+        """Takes the recipe and where the samples are from; photos are read when they are needed."""
+        self.calibration: CalibrationRecord = calibration.record
+        self.recipe: dict[str, Any] | None = dataclasses.asdict(recipe)
+        self._recipe = recipe
+        self._source = calibration
+        self._config = config
+
+    def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
+        """The quantized file. Raises `CalibrationError` when too few samples can be made."""
+        samples = self._source.samples(self._config)
+        from .graph import read_graph
+        from .post_training import quantize_graph
+
+        return quantize_graph(read_graph(convert("fp32")), samples, self._recipe, io_type=io_type)
+
+
+class ConverterQuantizer:
+    """TensorFlow's plain min-max quantization to int8. These networks break under it; it is here for comparison."""
+
+    method = "tflite"
+    recipe: dict[str, Any] | None = None
+
+    def __init__(self, calibration: Calibration, config: VariantConfig) -> None:
+        """Takes where the samples are from."""
+        self.calibration: CalibrationRecord = calibration.record
+        self._source = calibration
+        self._config = config
+
+    def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
+        """The quantized file. Raises `CalibrationError` when too few samples can be made."""
+        return convert("int8", calibration=self._source.samples(self._config), io_type=io_type)
