@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..models.keras_api import tf
 from .graph import Graph, Node
 
 _BATCH = 16
-_ARITHMETIC = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}
+_ARITHMETIC: dict[str, Callable[..., np.ndarray]] = {"ADD": np.add, "SUB": np.subtract, "MUL": np.multiply}
 _PADDINGS = {0: "SAME", 1: "VALID"}
 
 
@@ -50,10 +51,11 @@ def _run(graph: Graph, node: Node, inputs: list[np.ndarray]) -> np.ndarray:
         result = tf.nn.conv2d(inputs[0], kernel, strides, _PADDINGS[options.padding]) + bias
     elif node.kind == "DEPTHWISE_CONV_2D":
         kernel, bias = np.transpose(constants[0], (1, 2, 3, 0)), constants[1]
-        strides = (1, options.strideH, options.strideW, 1)
-        result = tf.nn.depthwise_conv2d(inputs[0], kernel, strides, _PADDINGS[options.padding]) + bias
+        strides_nhwc = (1, options.strideH, options.strideW, 1)
+        result = tf.nn.depthwise_conv2d(inputs[0], kernel, strides_nhwc, _PADDINGS[options.padding]) + bias
     elif node.kind in _ARITHMETIC:
-        left, right = inputs + constants
+        computed = iter(inputs)
+        left, right = (graph.constants[t] if t in graph.constants else next(computed) for t in node.inputs)
         result = _ARITHMETIC[node.kind](left, right)
     elif node.kind == "PAD":
         result = np.pad(inputs[0], constants[0])

@@ -187,6 +187,8 @@ def _check_convolution(graph: Graph, node: Node) -> None:
     name = graph.names[node.output]
     if any(tensor not in graph.constants for tensor in node.inputs[1:]):
         raise ConversionError(f"Expected a constant kernel and bias. The convolution {name!r} computes them.")
+    if any(graph.constants[tensor].dtype != np.float32 for tensor in node.inputs[1:]):
+        raise ConversionError(f"Expected a float network. The weights of {name!r} are quantized already.")
     if (getattr(node.options, "dilationHFactor", 1), getattr(node.options, "dilationWFactor", 1)) != (1, 1):
         raise ConversionError(f"Dilated convolutions are not supported. Received: {name!r}.")
     channels = graph.shapes[node.output][-1]

@@ -29,9 +29,11 @@ class Grid:
     def round(self, values: np.ndarray) -> np.ndarray:
         """float32 values moved to the nearest ones of the grid, saturating at its ends."""
         low, high = _LIMITS[self.dtype]
-        stored = np.rint(values / np.float32(self.scale))
+        stored = np.divide(values, np.float32(self.scale), dtype=np.float32)
+        np.rint(stored, out=stored)
         np.clip(stored, low - self.zero_point, high - self.zero_point, out=stored)
-        return stored * np.float32(self.scale)
+        stored *= np.float32(self.scale)
+        return stored
 
 
 def grid_for(low: float, high: float, dtype: IntType) -> Grid:

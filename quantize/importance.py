@@ -33,7 +33,7 @@ class DetectionImportance:
             count = side * side * per_cell
             level = self.anchors[:, start : start + count].reshape(-1, side, side, per_cell).any(-1)
             # A neighbourhood: the convolutions behind an anchor see more than its own cell.
-            self._levels.append(np.stack([cv2.dilate(mask.astype(np.uint8), np.ones((3, 3))) for mask in level]))
+            self._levels.append(np.stack([cv2.dilate(mask.astype(np.float32), np.ones((3, 3))) for mask in level]))
             start += count
 
     @functools.lru_cache(maxsize=32)  # noqa: B019 - one object per sweep

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..convert.precisions import Io
+from ..errors import CalibrationError
 from ..models.config import VARIANTS, DetectorConfig, VariantConfig
 from .equalize import equalize
 from .execute import run_graph
@@ -29,6 +30,8 @@ def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, 
         io_type: type of the image and the outputs of the file.
     Returns:
         The .tflite file. Everything after the last convolution of each output runs in float.
+    Raises:
+        CalibrationError: a detector detects nothing on the samples.
     """
     stacked = np.concatenate(list(samples))
     config = _variant_of(graph)
@@ -53,6 +56,8 @@ def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, 
         feedback_rounding=recipe.feedback_rounding,
     )
     plan = sweep(graph, node_precisions(graph, recipe), stacked, options, fixed_ranges=fixed, importance=importance)
+    if io_type != "float":
+        plan.grids.setdefault((graph.input, "int8"), grid_for(*fixed[graph.input], "int8"))
     grids = {name: grid_for(float(values.min()), float(values.max()), "int8") for name, values in outputs.items()}
     return write_tflite(graph, plan, io_type=io_type, io_grids=grids)
 
@@ -74,9 +79,18 @@ def node_precisions(graph: Graph, recipe: Recipe) -> dict[int, NodePrecision]:
 
     chosen = {node.output: precision(node) for node in graph.nodes}
     for node in graph.nodes:
-        if node.kind == "DEPTH_TO_SPACE" and chosen[node.output] == "int16":
-            chosen[node.output] = "float"  # TFLite has no int16 kernel for it.
+        if not _fits_integers(graph, node, chosen[node.output]):
+            chosen[node.output] = "float"
     return chosen
+
+
+def _fits_integers(graph: Graph, node: Node, precision: NodePrecision) -> bool:
+    """TFLite has a kernel for it, and nothing in it needs a grid that the sweep does not choose."""
+    if node.kind == "CONCATENATION":
+        return False  # Its inputs would have to share one grid.
+    if node.kind in ("ADD", "SUB", "MUL") and len(graph.activations(node)) < 2:
+        return False  # The constant has no grid.
+    return precision == "int8" or node.kind not in ("DEPTH_TO_SPACE", "RELU", "RELU6")
 
 
 def _variant_of(graph: Graph) -> VariantConfig | None:
@@ -120,8 +134,8 @@ def _detector_ranges(
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """One range per coordinate, over all levels and anchors that carry a detection; the recipe's range for scores."""
     outputs = run_graph(graph, samples)
-    boxes = outputs["boxes"][importance.anchors]
-    low, high = _widened(boxes.min(0), boxes.max(0), recipe.head_margin)
+    if not importance.anchors.any():
+        raise CalibrationError("Expected calibration photos on which the float network detects something. Add photos.")
     reaches_scores = _upstream(graph, graph.outputs["scores"])
     ranges = {}
     for node in heads:
@@ -129,6 +143,8 @@ def _detector_ranges(
         if node.output in reaches_scores:
             ranges[node.output] = (np.full(channels, recipe.score_range[0]), np.full(channels, recipe.score_range[1]))
         else:
+            boxes = outputs["boxes"][importance.anchors]
+            low, high = _widened(boxes.min(0), boxes.max(0), recipe.head_margin)
             ranges[node.output] = (np.resize(low, channels), np.resize(high, channels))
     return ranges
 

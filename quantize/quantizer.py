@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from ..convert.manifest import CalibrationRecord
 from ..convert.precisions import Io
@@ -12,7 +15,9 @@ from ..models.config import VariantConfig
 from .calibration import Calibration
 from .recipes import Recipe
 
-METHODS = ("blazeport", "tflite")
+# The sweep holds a few feature maps of all samples at a time; 26 samples of heavy stay below 4 GB.
+_LARGEST_MAP_BYTES = 160 * 2**20
+_MIN_SAMPLES = 16
 
 
 class RecipeQuantizer:
@@ -34,7 +39,11 @@ class RecipeQuantizer:
         from .graph import read_graph
         from .post_training import quantize_graph
 
-        return quantize_graph(read_graph(convert("fp32")), samples, self._recipe, io_type=io_type)
+        graph = read_graph(convert("fp32"))
+        largest = max(4 * math.prod(shape) for shape in graph.shapes.values())
+        fitting = min(len(samples), max(_MIN_SAMPLES, _LARGEST_MAP_BYTES // largest))
+        spread = np.linspace(0, len(samples) - 1, fitting).round().astype(int)
+        return quantize_graph(graph, [samples[index] for index in spread], self._recipe, io_type=io_type)
 
 
 class ConverterQuantizer:

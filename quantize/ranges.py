@@ -72,11 +72,16 @@ def _entropy(values: np.ndarray, low: float, high: float) -> Range:
     counts = counts + 1e-6
 
     def divergence(factor: float) -> float:
-        grid = grid_for(low * factor, high * factor, "int8")
-        _, cells = np.unique(grid.round(centres), return_inverse=True)
-        mass = np.bincount(cells, counts)
-        smoothed = mass[cells] / np.bincount(cells)[cells]
-        return float(np.sum(counts * np.log(counts / smoothed)))
+        bottom, top = low * factor, high * factor
+        inside = (centres >= bottom) & (centres <= top)
+        kept = counts[inside]
+        _, cells = np.unique(grid_for(bottom, top, "int8").round(centres[inside]), return_inverse=True)
+        quantized = (np.bincount(cells, kept) / np.bincount(cells))[cells]
+        saturated = kept.copy()
+        saturated[0] += counts[centres < bottom].sum()
+        saturated[-1] += counts[centres > top].sum()
+        share = saturated / saturated.sum()
+        return float(np.sum(share * np.log(share * quantized.sum() / quantized)))
 
     factor = float(min(_CANDIDATES, key=divergence))
     return low * factor, high * factor

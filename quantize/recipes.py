@@ -56,6 +56,13 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.schema_version != SCHEMA_VERSION:
             raise ConfigError(f"Recipe schema version must be {SCHEMA_VERSION}. Received: {self.schema_version}.")
+        for field in dataclasses.fields(self):
+            kind, value = type(field.default), getattr(self, field.name)
+            fits = isinstance(value, (int, float) if kind is float else kind)
+            if kind in (bool, int, float, str, tuple) and (not fits or isinstance(value, bool) != (kind is bool)):
+                raise ConfigError(f"{field.name} must be of the kind of {field.default!r}. Received: {value!r}.")
+        if len(self.score_range) != 2 or not self.score_range[0] < self.score_range[1]:
+            raise ConfigError(f"score_range must be two rising logits. Received: {list(self.score_range)}.")
         if self.base not in BASE_PRECISIONS:
             raise unknown("base of a recipe", self.base, BASE_PRECISIONS)
         if self.range_method not in METHODS:

@@ -83,7 +83,7 @@ def residual_limits(graph: Graph, highest: dict[int, float]) -> dict[int, Range]
         if node.kind != "ADD" or node.activation == "NONE" or len(graph.activations(node)) != 2:
             continue
         for free, other in (node.inputs, node.inputs[::-1]):
-            if other in highest and free not in highest and len(graph.consumers(free)) == 1:
+            if other in highest and free not in highest and _only_feeds(graph, free):
                 limits[free] = (-highest[other], 6.0 if node.activation == "RELU6" else np.inf)
     return limits
 
@@ -107,12 +107,17 @@ def split_residuals(graph: Graph) -> Graph:
                 source is not None
                 and source.is_convolution
                 and source.activation == "NONE"
-                and len(graph.consumers(y)) == 1
+                and _only_feeds(graph, y)
                 and _is_relu6(graph, x)
             ):
                 _split(graph, node, x, source)
                 break
     return graph
+
+
+def _only_feeds(graph: Graph, tensor: int) -> bool:
+    """One node reads the tensor, and it is no output."""
+    return len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs.values()
 
 
 def _is_relu6(graph: Graph, tensor: int) -> bool:

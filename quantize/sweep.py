@@ -24,6 +24,8 @@ from .write import NodePrecision, Plan, StoredWeights
 # output at the first step of its input, so a smaller one does the same.
 _LARGEST_RATIO = 250.0
 
+_SHIFT_BATCH = 8  # Samples at a time: what is made on the way is as large as the feature maps.
+
 # (samples, height, width) → which positions count, `(N, H, W)` bool; None: all do.
 Importance = Callable[[int, int], np.ndarray]
 
@@ -113,12 +115,11 @@ class _Sweep:
 
     def _read(self, tensor: int, real: np.ndarray, held: np.ndarray, mode: NodePrecision) -> np.ndarray:
         """A tensor as a node of this precision reads it; an integer node may read what another kind made."""
-        if mode == "float":
+        if mode in ("float", self._plan.precision.get(tensor)):
             return held
         if (tensor, mode) not in self._plan.grids:
             self._plan.grids[tensor, mode] = self._grid(tensor, real, mode)
-            held = self._plan.grids[tensor, mode].round(held)
-        return held
+        return self._plan.grids[tensor, mode].round(held)
 
     def _output_grid(self, node: Node, real: np.ndarray, mode: IntType) -> Grid:
         source = node.inputs[0]
@@ -157,25 +158,30 @@ class _Sweep:
         result = run_node(rounded, node, [seen], activate=False)
         if self._options.correct_bias:
             shift = self._shift(before, result, node.activation)
-            bias, result = bias + shift, result + shift
+            bias = bias + shift
+            result += shift
         step = scales * np.float32(input_grid.scale)
         limit = 2**31 - 1 if mode == "int8" else 2**47
         stored_bias = np.clip(np.rint(bias.astype(np.float64) / step), -limit, limit)
         self._plan.weights[node.output] = StoredWeights(stored, scales, stored_bias)
-        return activated(result + (stored_bias * step - bias).astype(np.float32), node.activation)
+        result += (stored_bias * step - bias).astype(np.float32)
+        return activated(result, node.activation)
 
     def _shift(self, before: np.ndarray, result: np.ndarray, activation: str) -> np.ndarray:
         """`(C,)`: what is to be added so that the mean over the elements that matter is the float network's."""
-        counts = np.ones(before.shape, bool)
-        if activation == "RELU6":
-            counts &= (before > 0) & (before < 6)
-        elif activation == "RELU":
-            counts &= before > 0
-        if self._importance is not None and before.ndim == 4:
-            counts &= self._importance(*before.shape[1:3])[..., None]
         axes = tuple(range(before.ndim - 1))
-        number = counts.sum(axes)
-        total = np.where(counts, before - result, 0).sum(axes, dtype=np.float64)
+        total, number = np.zeros(before.shape[-1]), np.zeros(before.shape[-1])
+        for start in range(0, len(before), _SHIFT_BATCH):
+            part = slice(start, start + _SHIFT_BATCH)
+            counts = np.ones(before[part].shape, bool)
+            if activation == "RELU6":
+                counts &= (before[part] > 0) & (before[part] < 6)
+            elif activation == "RELU":
+                counts &= before[part] > 0
+            if self._importance is not None and before.ndim == 4:
+                counts &= self._importance(*before.shape[1:3])[part, ..., None]
+            total += np.where(counts, before[part] - result[part], 0).sum(axes, dtype=np.float64)
+            number += counts.sum(axes)
         return np.where(number > 0, total / np.maximum(number, 1), 0.0).astype(np.float32)
 
     def _important(self, values: np.ndarray) -> np.ndarray:
