@@ -16,6 +16,7 @@ import numpy as np
 
 from .execute import run_node
 from .graph import Graph, Node
+from .rewrites import saturable
 
 # Calibration photos do not show the largest values an app will see; at 0.95 some unseen crops move by 30 px.
 RELU6_MARGIN = 0.6
@@ -93,6 +94,8 @@ def equalize(graph: Graph, samples: np.ndarray, strength: float = 1.0) -> Graph:
             _tie(graph, node, channels, fixed, numbers)
     for tensor in graph.outputs.values():
         fixed[numbers(tensor)] = True
+    for tensor in saturable(graph):
+        peaks[tensor] = np.zeros_like(peaks[tensor])  # No reason to hold a channel back.
 
     factors = _factors(channels, fixed, bounded, {t: (numbers(t), peaks[t]) for t in peaks}, strength)
     for node in graph.convolutions():
@@ -107,9 +110,8 @@ def _tie(graph: Graph, node: Node, channels: _Channels, fixed: np.ndarray, numbe
     assert callable(numbers)
     inputs, output = graph.activations(node), numbers(node.output)
     size = len(output)
-    if node.kind in ("ADD", "RELU", "RELU6", "MAX_POOL_2D", "RESIZE_BILINEAR") and len(inputs) == len(node.inputs) - (
-        node.kind == "RESIZE_BILINEAR"
-    ):
+    computed_only = len(inputs) == len(node.inputs) - (node.kind == "RESIZE_BILINEAR")
+    if node.kind in ("ADD", "SUB", "RELU", "RELU6", "MAX_POOL_2D", "RESIZE_BILINEAR") and computed_only:
         for tensor in inputs:
             if graph.shapes[tensor][-1] == size:
                 channels.join(numbers(tensor), output)

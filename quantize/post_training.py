@@ -9,13 +9,13 @@ import numpy as np
 from ..convert.precisions import Io
 from ..errors import CalibrationError
 from ..models.config import VARIANTS, DetectorConfig, VariantConfig
-from .equalize import equalize
+from .equalize import channel_peaks, equalize
 from .execute import run_graph
 from .graph import Graph, Node
 from .grid import grid_for
 from .importance import DetectionImportance
 from .recipes import Recipe
-from .rewrites import head_convolutions, scale_heads, split_residuals, tail_nodes
+from .rewrites import exact_sums, head_convolutions, scale_heads, split_residuals, tail_nodes
 from .sweep import SweepOptions, sweep
 from .write import NodePrecision, write_tflite
 
@@ -41,7 +41,8 @@ def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, 
         importance = DetectionImportance(config, outputs["scores"])
 
     if recipe.split_residuals:
-        graph = split_residuals(graph)
+        precision = node_precisions(graph, recipe)
+        graph = split_residuals(graph, lambda add: precision[add.output] == "int8")
     if recipe.balance_channels > 0:
         graph = equalize(graph, stacked, recipe.balance_channels)
     fixed = {graph.input: (float(stacked.min()), float(stacked.max()))}
@@ -50,6 +51,11 @@ def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, 
     if recipe.own_head_ranges:
         graph = scale_heads(graph, _head_ranges(graph, stacked, recipe, config, importance))
         fixed |= {node.output: (-1.0, 1.0) for node in head_convolutions(graph)}
+    if groups := exact_sums(graph):
+        peaks = channel_peaks(graph, stacked)
+        for group in groups:
+            highest = max(float(peaks[tensor].max()) for tensor in group)
+            fixed |= dict.fromkeys(group, (0.0, highest))
     options = SweepOptions(
         range_method=recipe.range_method,
         correct_bias=recipe.correct_bias,

@@ -20,7 +20,7 @@ def choose_range(values: np.ndarray, method: str, dtype: IntType) -> Range:
     """The range of one tensor.
 
     Args:
-        values: float32, any shape; large arrays are thinned out evenly.
+        values: float32, `(…, C)`; large arrays are thinned out.
         method: `minmax`, `percentile` (99.99 % on both sides), `mse` (least squared rounding and clipping error) or
             `entropy` (least divergence of the histograms, as TensorRT calibrates).
         dtype: the grid's type; int16 grids are fine enough for `minmax` always.
@@ -32,8 +32,16 @@ def choose_range(values: np.ndarray, method: str, dtype: IntType) -> Range:
     low, high = float(values.min()), float(values.max())
     if dtype == "int16" or low == high:
         return low, high
-    flat = values.reshape(-1)
-    return METHODS[method](flat[:: max(1, flat.size // _MAX_VALUES)], low, high)
+    return METHODS[method](_thinned(values), low, high)
+
+
+def _thinned(values: np.ndarray) -> np.ndarray:
+    """About `_MAX_VALUES` values, flat: all channels of random positions. An even stride would miss channels."""
+    rows = values.reshape(-1, values.shape[-1] if values.ndim > 1 else 1)
+    number = max(1, _MAX_VALUES // rows.shape[1])
+    if len(rows) > number:
+        rows = rows[np.random.default_rng(0).integers(len(rows), size=number)]
+    return rows.reshape(-1)
 
 
 def _minmax(_: np.ndarray, low: float, high: float) -> Range:

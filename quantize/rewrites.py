@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from .graph import Graph, Node
+from .graph import SAME_GRID, Graph, Node
 from .ranges import Range
 
 
@@ -88,7 +89,7 @@ def residual_limits(graph: Graph, highest: dict[int, float]) -> dict[int, Range]
     return limits
 
 
-def split_residuals(graph: Graph) -> Graph:
+def split_residuals(graph: Graph, only: Callable[[Node], bool] = lambda _: True) -> Graph:
     """Rewrites `relu6(x + y)` so that both additions are exact in int8.
 
     `relu6(x + y) = relu6(relu6(x + relu6(y)) - relu6(-y))` for x in [0, 6]. Every tensor then lies on one grid of
@@ -96,10 +97,11 @@ def split_residuals(graph: Graph) -> Graph:
 
     Args:
         graph: left as it is. Only ADDs of a ReLU6 tensor and a linear convolution that nothing else reads change.
+        only: which of these ADDs.
     """
     graph = graph.copy()
     for node in list(graph.nodes):
-        if node.kind != "ADD" or node.activation != "RELU6" or len(graph.activations(node)) != 2:
+        if node.kind != "ADD" or node.activation != "RELU6" or len(graph.activations(node)) != 2 or not only(node):
             continue
         for x, y in (node.inputs, node.inputs[::-1]):
             source = graph.producer(y)
@@ -118,6 +120,43 @@ def split_residuals(graph: Graph) -> Graph:
 def _only_feeds(graph: Graph, tensor: int) -> bool:
     """One node reads the tensor, and it is no output."""
     return len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs.values()
+
+
+def saturable(graph: Graph) -> set[int]:
+    """Tensors that are only taken away from a ReLU6 tensor before a ReLU6: at 6 they leave 0, whatever lies beyond."""
+    return {
+        node.inputs[1]
+        for node in graph.nodes
+        if node.kind == "SUB"
+        and node.activation == "RELU6"
+        and _is_relu6(graph, node.inputs[0])
+        and _only_feeds(graph, node.inputs[1])
+    }
+
+
+def exact_sums(graph: Graph) -> list[set[int]]:
+    """Sets of tensors that should share one grid, so that `split_residuals`' sums are exact in int8."""
+    groups: list[set[int]] = []
+    for lowered in graph.nodes:
+        raised = graph.producer(lowered.inputs[0])
+        if lowered.kind != "SUB" or raised is None or raised.kind != "ADD":
+            continue
+        if not all(_is_relu6(graph, tensor) for tensor in (*raised.inputs, *lowered.inputs)):
+            continue
+        group = {*(_stored_as(graph, tensor) for tensor in raised.inputs), *lowered.inputs, lowered.output}
+        touching = [other for other in groups if not other.isdisjoint(group)]
+        groups = [other for other in groups if other.isdisjoint(group)]
+        groups.append(group.union(*touching))
+    return groups
+
+
+def _stored_as(graph: Graph, tensor: int) -> int:
+    """The tensor whose grid this one takes over."""
+    node = graph.producer(tensor)
+    while node is not None and node.kind in SAME_GRID:
+        tensor = node.inputs[0]
+        node = graph.producer(tensor)
+    return tensor
 
 
 def _is_relu6(graph: Graph, tensor: int) -> bool:

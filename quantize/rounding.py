@@ -50,10 +50,11 @@ def round_with_feedback(
 def _patches(
     node: Node, kernel: np.ndarray, inputs: np.ndarray, importance: Callable[[int, int], np.ndarray] | None
 ) -> np.ndarray:
-    """`(P, H * W * I)` float32 input patches of the convolution's output positions, thinned out evenly."""
+    """`(P, H * W * I)` float32 input patches of the convolution's output positions, thinned out."""
     _, height, width, _ = kernel.shape
     options = node.options
     parts = []
+    rng = np.random.default_rng(0)
     for start in range(0, len(inputs), 16):
         part = tf.image.extract_patches(
             inputs[start : start + 16],
@@ -65,7 +66,8 @@ def _patches(
         if importance is not None:
             part = part[importance(*part.shape[1:3])[start : start + 16]]
         part = part.reshape(-1, part.shape[-1])
-        parts.append(part[:: max(1, len(part) * len(inputs) // (16 * _MAX_PATCHES))])
+        number = _MAX_PATCHES * 16 // max(16, len(inputs))
+        parts.append(part if len(part) <= number else part[rng.integers(len(part), size=number)])
     return np.concatenate(parts)
 
 

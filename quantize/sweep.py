@@ -26,6 +26,9 @@ _LARGEST_RATIO = 250.0
 
 _SHIFT_BATCH = 8  # Samples at a time: what is made on the way is as large as the feature maps.
 
+# int16 has steps to spare, so what calibration photos do not show need not saturate.
+_INT16_HEADROOM = 4.0
+
 # (samples, height, width) → which positions count, `(N, H, W)` bool; None: all do.
 Importance = Callable[[int, int], np.ndarray]
 
@@ -115,7 +118,7 @@ class _Sweep:
 
     def _read(self, tensor: int, real: np.ndarray, held: np.ndarray, mode: NodePrecision) -> np.ndarray:
         """A tensor as a node of this precision reads it; an integer node may read what another kind made."""
-        if mode in ("float", self._plan.precision.get(tensor)):
+        if mode == "float" or mode == self._plan.precision.get(tensor):
             return held
         if (tensor, mode) not in self._plan.grids:
             self._plan.grids[tensor, mode] = self._grid(tensor, real, mode)
@@ -140,7 +143,9 @@ class _Sweep:
         if np.isfinite(low) or np.isfinite(high):
             values = np.clip(values, low, high)
         method = "minmax" if values.min() >= 0 and values.max() <= 6 else self._options.range_method
-        return grid_for(*choose_range(values, method, mode), mode)
+        low, high = choose_range(values, method, mode)
+        room = _INT16_HEADROOM if mode == "int16" else 1.0
+        return grid_for(low * room, high * room, mode)
 
     def _convolution(self, node: Node, before: np.ndarray, seen: np.ndarray, mode: IntType) -> np.ndarray:
         """Rounds a convolution's weights and corrects its bias; returns its activated result on `seen`."""

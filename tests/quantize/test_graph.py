@@ -79,6 +79,17 @@ def test_an_activation_stays_alone_when_what_is_before_it_is_also_used_elsewhere
     assert [node.kind for node in read_graph(written).nodes] == ["CONV_2D", "RELU", "ADD"]
 
 
+def test_an_activation_stays_alone_when_what_is_before_it_is_an_output(small):
+    network = small()
+    linear = network.convolution("linear", 0, np.ones((3, 1, 1, 3)), [0, 0, -1])
+    graph = network.finish(out=network.add("RELU", "relu", [linear]), linear=linear)
+    written = write_tflite(graph, Plan(precision={node.output: "float" for node in graph.nodes}))
+    assert [(node.kind, node.activation) for node in read_graph(written).nodes] == [
+        ("CONV_2D", "NONE"),
+        ("RELU", "NONE"),
+    ]
+
+
 def test_a_copy_can_be_rewritten_without_touching_the_original(graph_of):
     graph = graph_of(FACE)
     changed = graph.copy()

@@ -175,7 +175,7 @@ def test_a_split_residual_lies_on_one_grid(small, samples):
     assert [node.kind for node in split.nodes] == ["CONV_2D", "CONV_2D", "CONV_2D", "ADD", "SUB", "CONV_2D"]
     assert [node.activation for node in split.nodes] == ["RELU6"] * 5 + ["NONE"]
     inner = values_of(split, samples, [node.output for node in split.nodes[:-1]])
-    assert all(0 <= values.min() and values.max() <= 6 for values in inner.values())
+    assert all(values.min() >= 0 and values.max() <= 6 for values in inner.values())
     assert np.allclose(run_graph(split, samples)["out"], run_graph(graph, samples)["out"], atol=1e-5)
 
 

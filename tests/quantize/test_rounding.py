@@ -62,7 +62,10 @@ def test_the_output_error_falls_on_real_layers(graph_of, samples_of):
         fed = round_with_feedback(node, kernel, scales, seen, None)
         nearest = store_weights(kernel, scales, axis)
         assert np.abs(fed.astype(int)).max() <= 127
-        assert output_error(graph, node, fed, scales, seen).mean() < output_error(graph, node, nearest, scales, seen).mean()
+        assert (
+            output_error(graph, node, fed, scales, seen).mean()
+            < output_error(graph, node, nearest, scales, seen).mean()
+        )
 
 
 def test_weights_stay_in_the_int8_range_where_errors_would_push_them_out(small, inputs):
