@@ -54,7 +54,9 @@ def folder(tmp_path: Path) -> Path:
 def test_a_plan_holds_everything_by_default():
     plan = ExportPlan()
     assert plan.variants == tuple(VARIANTS)
-    assert plan.precisions == ("fp32", "fp16", "int8")
+    assert plan.precisions_of("pose_detection", ("boxes", "scores")) == ("fp32", "fp16", "int8")
+    assert plan.precisions_of("pose_landmark_lite", VARIANTS["pose_landmark_lite"].head_names)[-1] == "int8"
+    assert plan.precisions_of("pose_landmark_lite", ("landmarks", "presence"))[-2:] == ("int16x8", "mixed")
     assert plan.heads_of("pose_landmark_heavy") == (
         VARIANTS["pose_landmark_heavy"].head_names,
         ("landmarks", "presence"),
