@@ -98,6 +98,7 @@ def quantize(
             chosen = shipped_recipe(opened.config.name, precision)
         used = open_calibration(calibration, limit=samples, seed=seed)
         media = used.media
+        used.samples(opened.config)  # Too few are said before anything is converted.
         if chosen is None:
             quantizer = ConverterQuantizer(used, opened.config)
         else:

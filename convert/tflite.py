@@ -20,7 +20,7 @@ from ..models.keras_api import NATIVE_CHATTER, keras, tf
 from ..quiet import native_stderr
 from .flatbuffer import finish
 from .metadata import METADATA_NAME, FileFacts, build_metadata
-from .precisions import PRECISIONS, Io
+from .precisions import CONVERTER_PRECISIONS, Io
 
 # The int8 converter also prints how it was called.
 _CHATTER = rf"{NATIVE_CHATTER}|fully_quantize: "
@@ -62,7 +62,7 @@ def to_tflite(
         model: a Keras model of the variant, input `(1, S, S, 3)` float32 in `config.input_range`.
         config: the variant.
         heads: names of the outputs to keep, in the order they have in the file.
-        precision: one of `PRECISIONS`. fp16 files of sparse networks store their weights sparse.
+        precision: one of `CONVERTER_PRECISIONS`. fp16 files of sparse networks store their weights sparse.
         calibration: float32 inputs `(1, S, S, 3)`; required for int8.
         io_type: dtype of the input and outputs of an int8 file.
         licence: licence of the weights.
@@ -71,8 +71,8 @@ def to_tflite(
         ConfigError: unknown precision.
         ConversionError: the converter refused the model, or int8 without calibration.
     """
-    if precision not in PRECISIONS:
-        raise unknown("precision", precision, PRECISIONS)
+    if precision not in CONVERTER_PRECISIONS:
+        raise unknown("precision", precision, CONVERTER_PRECISIONS)
     converter = _converter(prune_heads(model, heads), heads)
     if precision == "fp16":
         converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -118,6 +118,8 @@ def _export_variant(
             manifest = writer.up_to_date(path, heads, precision, quantizer=quantizer)
             rebuilt = manifest is None
             if manifest is None:
+                if quantizer is not None and calibration is not None:
+                    calibration.samples(source.config)  # Too few are said before anything is converted.
                 manifest = writer.write(path, heads, precision, quantizer=quantizer)
             yield Exported(path=path, manifest=manifest, official=source.path, rebuilt=rebuilt)
 

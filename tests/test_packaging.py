@@ -71,7 +71,9 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path, packages:
     metadata = [name for name in names if ".dist-info/" in name]
     assert any(name.endswith("/LICENSE") for name in metadata)
     assert "blazeport/py.typed" in names
-    folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in metadata}
+    recipes = {name for name in names if name.startswith("blazeport/quantize/recipes/") and name.endswith(".json")}
+    assert len(recipes) == len(list((ROOT / "quantize" / "recipes").glob("*.json"))) > 0
+    folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in {*metadata, *recipes}}
     assert folders == set(packages)
 
 

@@ -30,6 +30,18 @@ NAME = f"{VARIANT}.fp16.tflite"
 CALIBRATION = CalibrationRecord(media=("a.jpg",), sha256="0" * 64, views=4, limit=128, seed=0, demo=False)
 
 
+@dataclasses.dataclass
+class Calibrated:
+    """A quantizer that only says what it would calibrate on."""
+
+    calibration: CalibrationRecord = CALIBRATION
+    recipe: dict | None = None
+    method: str = "blazeport"
+
+    def quantize(self, convert, io_type: str) -> bytes:
+        raise AssertionError("nothing is quantized here")
+
+
 class Retouched(Source):
     """The official weights, but the network that is built from them has others."""
 
@@ -283,19 +295,26 @@ def test_an_artifact_is_up_to_date_until_something_changes(writer: ArtifactWrite
     assert writer.up_to_date(copy, ("scores",), "fp16") is None
     assert writer.up_to_date(copy, HEADS, "fp32") is None
     assert writer.up_to_date(copy, HEADS, "fp16", io_type="int8") is None
-    assert writer.up_to_date(copy, HEADS, "fp16", calibration=CALIBRATION) is None
+    assert writer.up_to_date(copy, HEADS, "fp16", quantizer=Calibrated()) is None
 
 
 @pytest.mark.parametrize("change", ["sha256", "seed", "views", "limit"])
-def test_another_calibration_is_another_recipe(writer: ArtifactWriter, change: str):
+def test_another_calibration_is_another_file(writer: ArtifactWriter, change: str):
     other = dataclasses.replace(CALIBRATION, **{change: "1" * 64 if change == "sha256" else 7})
-    recipes = {writer._recipe(HEADS, "int8", "float", calibration) for calibration in (CALIBRATION, other)}
+    calibrations = (CALIBRATION, other)
+    recipes = {writer._fingerprint(HEADS, "int8", "float", Calibrated(calibration)) for calibration in calibrations}
     assert len(recipes) == 2
 
 
-def test_the_names_of_photos_are_no_part_of_the_recipe(writer: ArtifactWriter):
+def test_the_names_of_photos_do_not_matter(writer: ArtifactWriter):
     renamed = dataclasses.replace(CALIBRATION, media=("b.jpg",))
-    assert writer._recipe(HEADS, "int8", "float", CALIBRATION) == writer._recipe(HEADS, "int8", "float", renamed)
+    prints = {writer._fingerprint(HEADS, "int8", "float", Calibrated(each)) for each in (CALIBRATION, renamed)}
+    assert len(prints) == 1
+
+
+def test_another_recipe_is_another_file(writer: ArtifactWriter):
+    quantizers = (Calibrated(), Calibrated(recipe={"base": "int16"}))
+    assert len({writer._fingerprint(HEADS, "int8", "float", quantizer) for quantizer in quantizers}) == 2
 
 
 @pytest.mark.parametrize(

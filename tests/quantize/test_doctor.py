@@ -39,7 +39,7 @@ class Ward:
 @pytest.fixture(scope="session")
 def ward(official: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Ward:
     path = tmp_path_factory.mktemp("int8") / "face.tflite"
-    command = ["quantize", NAME, "--samples", "5", "-o", str(path)]
+    command = ["quantize", NAME, "--method", "tflite", "--samples", "5", "-o", str(path)]
     result = CliRunner().invoke(main, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return Ward(
