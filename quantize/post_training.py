@@ -19,6 +19,9 @@ from .rewrites import exact_sums, head_convolutions, scale_heads, split_residual
 from .sweep import SweepOptions, sweep
 from .write import NodePrecision, write_tflite
 
+# Masks and heatmaps are read through a sigmoid, which is 0 or 1 to seven digits beyond this; their logits reach 2000.
+_LARGEST_LOGIT = 16.0
+
 
 def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, *, io_type: Io = "float") -> bytes:
     """Quantizes a float network.
@@ -124,10 +127,15 @@ def _head_ranges(
     values = run_graph(probe, samples)
     if isinstance(config, DetectorConfig) and importance is not None:
         return _detector_ranges(graph, samples, recipe, importance, heads)
+    map_names = [head.name for head in config.heads if head.meaning.startswith("logit")] if config else []
+    logits = {tensor for name in map_names if name in graph.outputs for tensor in _upstream(graph, graph.outputs[name])}
     ranges = {}
     for node in heads:
         flat = values[str(node.output)].reshape(-1, graph.shapes[node.output][-1])
-        ranges[node.output] = _widened(flat.min(0), flat.max(0), recipe.head_margin)
+        low, high = _widened(flat.min(0), flat.max(0), recipe.head_margin)
+        if node.output in logits:
+            low, high = np.maximum(low, -_LARGEST_LOGIT), np.minimum(high, _LARGEST_LOGIT)
+        ranges[node.output] = (low, high)
     return ranges
 
 
