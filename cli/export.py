@@ -77,12 +77,15 @@ def _record(artifact: Exported, cache: LatencyCache) -> dict[str, Any]:
 
 
 def _measure(artifacts: list[Exported], cache: LatencyCache) -> None:
-    """Measures the artifacts that have no ratio yet, each variant's beside its official file."""
+    """Measures the artifacts that have no ratio yet, each variant's beside its official file.
+
+    int16x8 is left out: CPUs run it by reference kernels, some twenty times slower, which tells nothing of accelerators.
+    """
     from ..benchmarks.latency import measure_latencies
 
     groups: dict[Path, list[Exported]] = {}
     for artifact in artifacts:
-        if _ratio(artifact, cache) is None:
+        if artifact.manifest.precision != "int16x8" and _ratio(artifact, cache) is None:
             groups.setdefault(artifact.official, []).append(artifact)
     for official, group in groups.items():
         baseline, *others = measure_latencies([official, *(artifact.path for artifact in group)])
