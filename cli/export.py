@@ -79,7 +79,7 @@ def _record(artifact: Exported, cache: LatencyCache) -> dict[str, Any]:
 def _measure(artifacts: list[Exported], cache: LatencyCache) -> None:
     """Measures the artifacts that have no ratio yet, each variant's beside its official file.
 
-    int16x8 is left out: CPUs run it by reference kernels, some twenty times slower, which tells nothing of accelerators.
+    int16x8 is left out: CPUs run it by reference kernels, some twenty times slower. That tells nothing of accelerators.
     """
     from ..benchmarks.latency import measure_latencies
 
