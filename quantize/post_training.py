@@ -122,11 +122,11 @@ def _head_ranges(
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
     """Output tensor of each head → `(C,)` lowest and highest value of each channel."""
     heads = head_convolutions(graph)
+    if isinstance(config, DetectorConfig) and importance is not None:
+        return _detector_ranges(graph, samples, recipe, importance, heads)
     probe = graph.copy()
     probe.outputs = {str(node.output): node.output for node in heads}
     values = run_graph(probe, samples)
-    if isinstance(config, DetectorConfig) and importance is not None:
-        return _detector_ranges(graph, samples, recipe, importance, heads)
     map_names = [head.name for head in config.heads if head.meaning.startswith("logit")] if config else []
     logits = {tensor for name in map_names if name in graph.outputs for tensor in _upstream(graph, graph.outputs[name])}
     ranges = {}
