@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -18,6 +19,10 @@ from .artifacts import (
     print_manifests,
 )
 
+if TYPE_CHECKING:
+    from ..convert.artifact import Quantizer
+    from ..quantize.calibration import Calibration
+
 
 @click.command()
 @click.argument("source")
@@ -32,9 +37,11 @@ from .artifacts import (
 )
 @HEADS_OPTION
 @VARIANT_OPTION
-@media_option("--calibration", "Your photos or videos; a few demo photos by default.")
-@click.option("--samples", type=click.IntRange(5), default=128, show_default=True, help="At most so many samples.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the samples' jitter.")
+@media_option(
+    "--calibration", "Your photos or videos; by default ranges that blazeport brings, or else a few demo photos."
+)
+@click.option("--samples", type=click.IntRange(5), help="At most so many samples.  [default: 128]")
+@click.option("--seed", type=int, help="Seed of the samples' jitter.  [default: 0]")
 @click.option(
     "--io",
     "io_type",
@@ -53,8 +60,8 @@ def quantize(
     heads: str,
     variant: str | None,
     calibration: Path | None,
-    samples: int,
-    seed: int,
+    samples: int | None,
+    seed: int | None,
     io_type: Io,
     keep_failed: bool,
     out: Path,
@@ -78,9 +85,9 @@ def quantize(
     from ..convert.source import open_source
     from ..errors import ConfigError, unknown
     from ..models.config import resolve_heads
-    from ..quantize.calibration import open_calibration
-    from ..quantize.quantizer import ConverterQuantizer, RecipeQuantizer
-    from ..quantize.recipes import read_recipe, shipped_recipe
+    from ..quantize.calibration import MAX_SAMPLES, open_calibration
+    from ..quantize.quantizer import ConverterQuantizer, recipe_quantizer
+    from ..quantize.recipes import read_recipe, shipped_ranges, shipped_recipe
 
     if precision not in QUANTIZED_PRECISIONS:
         raise unknown("precision (float ones: blazeport convert)", precision, QUANTIZED_PRECISIONS)
@@ -90,19 +97,27 @@ def quantize(
         raise ConfigError("--method tflite makes int8 only, without a recipe.")
     opened = open_source(source, variant)
     names = resolve_heads(opened.config, heads)
-    quantizer: RecipeQuantizer | ConverterQuantizer | None = None
-    media = None
-    if precision != "dynamic":
-        chosen = read_recipe(recipe_file) if recipe_file else None
-        if chosen is None and method == "blazeport":
-            chosen = shipped_recipe(opened.config.name, precision)
-        used = open_calibration(calibration, limit=samples, seed=seed)
-        media = used.media
-        used.samples(opened.config)  # Too few are said before anything is converted.
-        if chosen is None:
-            quantizer = ConverterQuantizer(used, opened.config)
-        else:
-            quantizer = RecipeQuantizer(chosen, used, opened.config)
+    opened_calibration: list[Calibration] = []
+
+    def photos() -> Calibration:
+        opened_calibration.append(open_calibration(calibration, limit=samples or MAX_SAMPLES, seed=seed or 0))
+        return opened_calibration[0]
+
+    quantizer: Quantizer | None = None
+    if precision != "dynamic" and method == "tflite":
+        quantizer = ConverterQuantizer(photos(), opened.config)
+    elif precision != "dynamic":
+        recipe = read_recipe(recipe_file) if recipe_file else shipped_recipe(opened.config.name, precision)
+        stored = None
+        if calibration is None and recipe_file is not None:
+            beside = recipe_file.with_suffix(".npz")
+            stored = beside if beside.is_file() else None
+        elif calibration is None and opened.official:
+            stored = shipped_ranges(opened.config.name, names, precision)
+        if stored is not None and (samples, seed) != (None, None):
+            raise ConfigError(f"--samples and --seed go with --calibration DIR: the ranges in {stored.name} are fixed.")
+        quantizer = recipe_quantizer(opened.config, recipe, stored=stored, calibration=photos)
+    media = opened_calibration[0].media if opened_calibration else None
 
     writer = ArtifactWriter(opened, media=media, command=command_line(), keep_failed=keep_failed)
     path = output_path(out, default_name(opened, names, precision, io_type))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -49,6 +50,9 @@ class Quantizer(Protocol):
     calibration: CalibrationRecord
     method: str
     recipe: dict[str, Any] | None
+
+    def prepare(self) -> None:
+        """Raises what stands in the way, before anything is converted."""
 
     def quantize(self, convert: _Convert, io_type: Io) -> bytes:
         """The quantized file; `convert(precision, **options)` makes files of the network with the heads in question."""
@@ -126,6 +130,8 @@ class ArtifactWriter:
             raise ConfigError(f"--io {io_type} goes with precision int8 only. Received: precision {precision}.")
         if (precision in CALIBRATED_PRECISIONS) != (quantizer is not None):
             raise ConfigError(f"A quantizer goes with {', '.join(CALIBRATED_PRECISIONS)} only. Received: {precision}.")
+        if quantizer is not None:
+            quantizer.prepare()
         model = self._model
         with progress.step(f"Converting {out.stem}"):
             if quantizer is None:
@@ -219,7 +225,7 @@ class ArtifactWriter:
         calibrated_on: list[Any] | None = None
         if quantizer is not None:
             used = quantizer.calibration
-            calibrated_on = [used.sha256, used.seed, used.views, used.limit, quantizer.method, quantizer.recipe]
+            calibrated_on = [dataclasses.astuple(used), quantizer.method, quantizer.recipe]
         parts = [self.source.sha256, heads, precision, io_type, calibrated_on, tool_versions(), code_sha256()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -53,6 +53,7 @@ class CalibrationRecord:
         limit: at most so many samples.
         seed: of the jitter.
         demo: these are the few photos that blazeport brings itself.
+        stored_sha256: of the stored ranges that were used; None where the photos were used themselves.
     """
 
     media: tuple[str, ...]
@@ -61,6 +62,7 @@ class CalibrationRecord:
     limit: int
     seed: int
     demo: bool
+    stored_sha256: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

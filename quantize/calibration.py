@@ -82,12 +82,19 @@ def open_calibration(folder: Path | None, *, limit: int = MAX_SAMPLES, seed: int
             media = find_media(folder)
         except InputError as error:
             raise CalibrationError(str(error)) from error
+    return calibration_on(media, limit=limit, seed=seed, demo=folder is None)
+
+
+def calibration_on(
+    media: Sequence[Path], *, limit: int = MAX_SAMPLES, seed: int = 0, demo: bool = False
+) -> Calibration:
+    """Calibration on these photos and videos; the other arguments as in `open_calibration`."""
     record = CalibrationRecord(
         media=tuple(path.name for path in media),
         sha256=media_sha256(media),
         views=max(1, min(4, limit // len(media))),
         limit=limit,
         seed=seed,
-        demo=folder is None,
+        demo=demo,
     )
     return Calibration(media=tuple(media), record=record)

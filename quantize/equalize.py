@@ -10,6 +10,7 @@ grow only while it stays below 6.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,7 +62,7 @@ def channel_peaks(graph: Graph, samples: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def equalize(graph: Graph, samples: np.ndarray, strength: float = 1.0) -> Graph:
-    """Balances all channels of a graph.
+    """Balances all channels of a graph: `scale_channels` by `channel_factors`.
 
     Args:
         graph: left as it is.
@@ -70,7 +71,11 @@ def equalize(graph: Graph, samples: np.ndarray, strength: float = 1.0) -> Graph:
     Returns:
         A graph that computes the same up to float noise, on inputs like the samples.
     """
-    graph = graph.copy()
+    return scale_channels(graph, channel_factors(graph, samples, strength))
+
+
+def channel_factors(graph: Graph, samples: np.ndarray, strength: float = 1.0) -> dict[int, np.ndarray]:
+    """Computed tensor → `(C,)` float32 factor ≥ 1 that each of its channels may grow by. Arguments as in `equalize`."""
     peaks = channel_peaks(graph, samples)
     first = {}
     count = 0
@@ -98,10 +103,19 @@ def equalize(graph: Graph, samples: np.ndarray, strength: float = 1.0) -> Graph:
         peaks[tensor] = np.zeros_like(peaks[tensor])  # No reason to hold a channel back.
 
     factors = _factors(channels, fixed, bounded, {t: (numbers(t), peaks[t]) for t in peaks}, strength)
+    return {tensor: factors[numbers(tensor)] for tensor in first}
+
+
+def scale_channels(graph: Graph, factors: Mapping[int, np.ndarray]) -> Graph:
+    """A graph whose channels are larger by these factors, undone by the weights that read them.
+
+    Args:
+        graph: left as it is.
+        factors: from `channel_factors`; tensors that are not in it stay as they are.
+    """
+    graph = graph.copy()
     for node in graph.convolutions():
-        _scale_weights(
-            graph, node, {tensor: factors[numbers(tensor)] for tensor in (*node.inputs, node.output) if tensor in first}
-        )
+        _scale_weights(graph, node, factors)
     return graph
 
 
@@ -165,7 +179,7 @@ def _factors(
     return factors[roots].astype(np.float32)
 
 
-def _scale_weights(graph: Graph, node: Node, factors: dict[int, np.ndarray]) -> None:
+def _scale_weights(graph: Graph, node: Node, factors: Mapping[int, np.ndarray]) -> None:
     """Moves the factors of a convolution's input and output channels into its weights."""
     source, kernel_id, bias_id = node.inputs
     kernel, bias = graph.constants[kernel_id], graph.constants[bias_id]

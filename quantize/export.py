@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,8 @@ from ..convert.source import open_source
 from ..errors import ConfigError, unknown
 from ..models.config import VARIANTS, PoseLandmarkConfig, get_config, resolve_heads
 from .calibration import Calibration, open_calibration
-from .quantizer import RecipeQuantizer
-from .recipes import shipped_recipe
+from .quantizer import recipe_quantizer
+from .recipes import shipped_ranges, shipped_recipe
 
 DEFAULT_PRECISIONS = ("fp32", "fp16", "int8")
 # The landmark networks lose most in int8, so their smallest files come in better precisions too.
@@ -47,7 +48,7 @@ class ExportPlan:
         variants: their names.
         heads: heads specs for the landmark networks; detectors always keep both outputs.
         precisions: of each; None: fp32, fp16 and int8, and int16x8 and mixed of the landmark networks' `landmarks`.
-        calibration: a folder of photos and videos; None takes the demo photos.
+        calibration: a folder of photos and videos; None takes blazeport's stored ranges, or else the demo photos.
     """
 
     variants: tuple[str, ...] = tuple(VARIANTS)
@@ -96,30 +97,28 @@ def export(plan: ExportPlan, out: Path, *, command: str = "blazeport export") ->
         BlazeportError: the first thing that fails; artifacts written before it stay.
     """
     # The gate uses photos of one's own too, so they are looked at even when nothing is calibrated.
-    chosen = DEFAULT_PRECISIONS if plan.precisions is None else plan.precisions
-    used = plan.calibration is not None or any(precision in CALIBRATED_PRECISIONS for precision in chosen)
-    calibration = open_calibration(plan.calibration) if used else None
+    own = open_calibration(plan.calibration) if plan.calibration is not None else None
+    photos = functools.cache(lambda: own or open_calibration(None))
     for variant in plan.variants:
-        yield from _export_variant(variant, plan, out, calibration, command)
+        yield from _export_variant(variant, plan, out, own, photos, command)
 
 
 def _export_variant(
-    variant: str, plan: ExportPlan, out: Path, calibration: Calibration | None, command: str
+    variant: str, plan: ExportPlan, out: Path, own: Calibration | None, photos: Callable[[], Calibration], command: str
 ) -> Iterator[Exported]:
     source = open_source(variant)
-    own_media = calibration.media if calibration is not None and not calibration.record.demo else None
-    writer = ArtifactWriter(source, media=own_media, command=command)
+    writer = ArtifactWriter(source, media=own and own.media, command=command)
     for heads in plan.heads_of(variant):
         for precision in plan.precisions_of(variant, heads):
             quantizer = None
-            if precision in CALIBRATED_PRECISIONS and calibration is not None:
-                quantizer = RecipeQuantizer(shipped_recipe(variant, precision), calibration, source.config)
+            if precision in CALIBRATED_PRECISIONS:
+                recipe = shipped_recipe(variant, precision)
+                stored = None if own else shipped_ranges(variant, heads, precision)
+                quantizer = recipe_quantizer(source.config, recipe, stored=stored, calibration=photos)
             path = out / default_name(source, heads, precision)
             manifest = writer.up_to_date(path, heads, precision, quantizer=quantizer)
             rebuilt = manifest is None
             if manifest is None:
-                if quantizer is not None and calibration is not None:
-                    calibration.samples(source.config)  # Too few are said before anything is converted.
                 manifest = writer.write(path, heads, precision, quantizer=quantizer)
             yield Exported(path=path, manifest=manifest, official=source.path, rebuilt=rebuilt)
 

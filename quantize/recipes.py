@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ConfigError, unknown
-from ..models.config import VARIANTS
+from ..models.config import VARIANTS, artifact_name, get_config, heads_label
 from .ranges import METHODS
 
 SHIPPED = Path(__file__).parent / "recipes"
@@ -112,3 +112,16 @@ def shipped_recipe(variant: str, precision: str) -> Recipe:
         available = sorted(recipe.name.split(".")[1] for recipe in SHIPPED.glob(f"{variant}.*.json"))
         raise unknown(f"precision with a recipe for {variant}", precision, available)
     return read_recipe(path)
+
+
+def stored_path(variant: str, heads: tuple[str, ...], precision: str) -> Path:
+    """Where the ranges that blazeport brings for a shipped recipe and a set of heads stand, or would."""
+    config = get_config(variant)
+    return SHIPPED / f"{artifact_name(config, heads_label(config, heads), precision)}.npz"
+
+
+def shipped_ranges(variant: str, heads: tuple[str, ...], precision: str) -> Path | None:
+    """The ranges to use: of just these heads, else of all heads, which serve fewer as well; None: none are shipped."""
+    everything = get_config(variant).head_names
+    candidates = (stored_path(variant, names, precision) for names in (heads, everything))
+    return next((path for path in candidates if path.is_file()), None)

@@ -72,6 +72,11 @@ def sweep(
     return _Sweep(graph, precision, options, fixed_ranges or {}, importance).run(samples)
 
 
+def convolution_scales(kernel: np.ndarray, axis: int, input_grid: Grid, output_grid: Grid) -> np.ndarray:
+    """`(C,)` float32 weight scale of each output channel of a convolution between two grids."""
+    return np.minimum(weight_scales(kernel, axis), _LARGEST_RATIO * output_grid.scale / input_grid.scale)
+
+
 class _Sweep:
     def __init__(
         self,
@@ -153,7 +158,7 @@ class _Sweep:
         kernel, bias = (graph.constants[tensor] for tensor in node.inputs[1:])
         axis = 3 if node.kind == "DEPTHWISE_CONV_2D" else 0
         input_grid, output_grid = (self._plan.grids[tensor, mode] for tensor in (node.inputs[0], node.output))
-        scales = np.minimum(weight_scales(kernel, axis), _LARGEST_RATIO * output_grid.scale / input_grid.scale)
+        scales = convolution_scales(kernel, axis, input_grid, output_grid)
         if self._options.feedback_rounding:
             stored = round_with_feedback(node, kernel, scales, seen, self._importance)
         else:

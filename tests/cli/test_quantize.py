@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from blazeport.cli.main import main
 from blazeport.convert.manifest import Manifest, read_manifest
+from blazeport.files import sha256_of
+from blazeport.quantize.recipes import shipped_ranges, shipped_recipe
 from blazeport.runtime.interpreter import Model
 from blazeport.weights.fetch import demo_photos
 from click.testing import CliRunner, Result
@@ -38,7 +40,7 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_variant_is_quantized_on_demo_photos_and_says_so(
+def test_a_variant_is_quantized_by_the_ranges_that_blazeport_brings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(sys, "argv", ["/somewhere/bin/blazeport", "quantize", FACE])
@@ -47,9 +49,10 @@ def test_a_variant_is_quantized_on_demo_photos_and_says_so(
     assert done.exit_code == 0, done.output
     manifest = quantized(tmp_path, f"{FACE}.int8")
     assert manifest.calibration is not None
-    assert manifest.calibration.demo
+    assert not manifest.calibration.demo
+    assert manifest.calibration.stored_sha256 == sha256_of(shipped_ranges(FACE, ("boxes", "scores"), "int8"))
     assert manifest.command == f"blazeport quantize {FACE}"
-    assert "demo grade" in caplog.text
+    assert "demo grade" not in caplog.text
     header, _, row, last = (line.strip() for line in done.stdout.splitlines() if line.strip())
     assert [cell.strip() for cell in header.split("   ") if cell.strip()] == [
         *("variant", "heads", "precision", "bytes", "ops", "MACs", "int8 MACs", "parity (largest difference)"),
@@ -78,7 +81,7 @@ def test_own_photos_seed_and_number_of_samples_are_recorded(
 
 
 def test_integer_input_and_outputs_are_in_the_name(tmp_path: Path):
-    done = blazeport(FACE, "--io", "uint8", "--samples", 14, "-o", tmp_path)
+    done = blazeport(FACE, "--io", "uint8", "-o", tmp_path)
     assert done.exit_code == 0, done.output
     assert quantized(tmp_path, f"{FACE}.int8_iou8").precision == "int8_iou8"
     assert Model(tmp_path / f"{FACE}.int8_iou8.tflite").input_dtype == np.uint8
@@ -134,3 +137,52 @@ def test_wrong_usage_exits_with_2(arguments: list[str]):
     done = blazeport(FACE, *arguments)
     assert done.exit_code == 2
     assert arguments[0] in done.stderr
+
+
+def test_the_stored_ranges_give_the_same_bytes_every_time(tmp_path: Path):
+    for name in ("one.tflite", "two.tflite"):
+        assert blazeport(FACE, "-o", tmp_path / name).exit_code == 0
+    assert (tmp_path / "one.tflite").read_bytes() == (tmp_path / "two.tflite").read_bytes()
+
+
+def test_a_recipe_of_ones_own_takes_demo_photos_and_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    recipe = tmp_path / "mine.json"
+    recipe.write_text(shipped_recipe(FACE, "int8").to_json())
+    done = blazeport(FACE, "--recipe", recipe, "-o", tmp_path / "out.tflite")
+    assert done.exit_code == 0, done.output
+    assert read_manifest(tmp_path / "out.json").calibration.demo
+    assert "demo grade" in caplog.text
+
+
+def test_a_recipe_with_ranges_beside_it_needs_no_photos(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    recipe = tmp_path / "mine.json"
+    recipe.write_text(shipped_recipe(FACE, "int8").to_json())
+    shutil.copy(shipped_ranges(FACE, ("boxes", "scores"), "int8"), tmp_path / "mine.npz")
+    assert blazeport(FACE, "--recipe", recipe, "-o", tmp_path / "out.tflite").exit_code == 0
+    assert read_manifest(tmp_path / "out.json").calibration.stored_sha256 == sha256_of(tmp_path / "mine.npz")
+    assert "demo grade" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04 not an archive", None], ids=["empty", "foreign", "other network"]
+)
+def test_ranges_that_do_not_fit_are_one_line_and_leave_no_file(tmp_path: Path, content: bytes | None):
+    recipe = tmp_path / "mine.json"
+    recipe.write_text(shipped_recipe(FACE, "int8").to_json())
+    if content is None:
+        other = shipped_ranges("pose_detection", ("boxes", "scores"), "int8")
+        assert other is not None
+        shutil.copy(other, tmp_path / "mine.npz")
+    else:
+        (tmp_path / "mine.npz").write_bytes(content)
+    done = blazeport(FACE, "--recipe", recipe, "-o", tmp_path / "out.tflite")
+    assert done.exit_code == 1
+    assert "Expected ranges that" in done.output
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_samples_of_stored_ranges_cannot_be_chosen(tmp_path: Path):
+    done = blazeport(FACE, "--samples", 14, "-o", tmp_path / "out")
+    assert done.exit_code == 1
+    assert "--samples and --seed go with --calibration" in done.output
+    assert not (tmp_path / "out").exists()
