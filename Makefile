@@ -11,16 +11,16 @@ OUT ?= build/export
 CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
 PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
-export VARIANTS HEADS PRECISIONS CALIBRATION OUT CLIP
+export VARIANTS HEADS PRECISIONS CALIBRATION EVALUATE OUT CLIP
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
 
-export: setup ## Write TFLite files and manifests (VARIANTS= HEADS= PRECISIONS= CALIBRATION= OUT=)
+export: setup ## Write TFLite files and manifests (VARIANTS= HEADS= PRECISIONS= CALIBRATION= EVALUATE= OUT=)
 	@$(BLAZEPORT) export $(if $(VARIANTS),--variants "$$VARIANTS") $(if $(HEADS),--heads "$$HEADS") \
-		$(if $(PRECISIONS),--precisions "$$PRECISIONS") $(if $(CALIBRATION),--calibration "$$CALIBRATION") -o "$$OUT"
+		$(if $(PRECISIONS),--precisions "$$PRECISIONS") $(if $(CALIBRATION),--calibration "$$CALIBRATION") $(if $(EVALUATE),--evaluate "$$EVALUATE") -o "$$OUT"
 
 test: setup ## Run the whole test suite
 	@$(PYTHON) -m pytest

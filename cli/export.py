@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 @click.option("--variants", help="Variants joined with commas; all seven by default.")
 @click.option("--heads", help="Heads of the landmark networks joined with commas; all,landmarks by default.")
 @click.option("--precisions", help="Precisions joined with commas; fp32,fp16,int8 by default.")
-@media_option("--calibration", "Your photos or videos for int8; a few demo photos by default.")
+@media_option("--calibration", "Your photos or videos for int8; stored ranges by default.")
+@media_option(
+    "--evaluate", "Measure quantized files at their task on photos of DIR: figures in the manifests, one page."
+)
 @click.option("--latency/--no-latency", default=True, show_default=True, help="Measure time against the official file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests and time ratios as JSON.")
 @click.option(
@@ -37,11 +40,15 @@ def export(
     heads: str | None,
     precisions: str | None,
     calibration: Path | None,
+    evaluate: Path | None,
     latency: bool,
     as_json: bool,
     out: Path,
 ) -> None:
     """Write TFLite files and manifests for many variants and precisions; only what changed is built again.
+
+    With --evaluate, two thirds of DIR, by the hash of each file, are measured on and never calibrated on. The figures
+    go into the manifests and into accuracy.html.
 
     \b
     Example:
@@ -54,7 +61,7 @@ def export(
 
     given = {"variants": variants, "heads": heads, "precisions": precisions}
     chosen = {name: tuple(re.split(r"[,\s]+", value.strip(", "))) for name, value in given.items() if value}
-    plan = ExportPlan(**chosen, calibration=calibration)
+    plan = ExportPlan(**chosen, calibration=calibration, evaluation=evaluate)
     artifacts = []
     for artifact in run_export(plan, out, command=command_line()):
         click.echo(f"{'wrote' if artifact.rebuilt else 'up to date'}  {artifact.path}", err=True)

@@ -90,6 +90,8 @@ class Manifest:
         fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.
         tools: name → version of what made it.
         command: the command line that made it.
+        accuracy: figures at the task on photos that were not calibrated on, where they were measured; a record of
+            `quantize.evaluate` without its worst cases.
         schema_version: of this record.
     """
 
@@ -113,6 +115,7 @@ class Manifest:
     fingerprint: str
     tools: dict[str, str]
     command: str
+    accuracy: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
     def write(self, path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from ..convert.inputs import find_media, media_sha256, network_inputs
 from ..convert.manifest import CalibrationRecord
 from ..errors import CalibrationError, InputError
+from ..files import sha256_of
 from ..models.config import PoseLandmarkConfig, VariantConfig
 from ..weights.fetch import demo_photos
 
@@ -60,15 +61,18 @@ class Calibration:
         return samples
 
 
-def open_calibration(folder: Path | None, *, limit: int = MAX_SAMPLES, seed: int = 0) -> Calibration:
+def open_calibration(
+    folder: Path | None, *, limit: int = MAX_SAMPLES, seed: int = 0, without: Sequence[Path] = ()
+) -> Calibration:
     """The calibration photos and videos of a user, or the demo photos.
 
     Args:
         folder: searched with its subfolders; None takes the demo photos and warns.
         limit: at most so many samples per network.
         seed: of the jitter.
+        without: photos and videos that must not be calibrated on; copies of them are left out too.
     Raises:
-        CalibrationError: there is no such folder, or no photo or video in it.
+        CalibrationError: there is no such folder, or no photo or video in it that may be used.
     """
     if folder is None:
         media: Sequence[Path] = demo_photos()
@@ -82,6 +86,10 @@ def open_calibration(folder: Path | None, *, limit: int = MAX_SAMPLES, seed: int
             media = find_media(folder)
         except InputError as error:
             raise CalibrationError(str(error)) from error
+        left_out = {sha256_of(path) for path in without}
+        media = [path for path in media if sha256_of(path) not in left_out] if left_out else media
+        if not media:
+            raise CalibrationError(f"Expected photos in {folder} that results are not measured on. Found none.")
     return calibration_on(media, limit=limit, seed=seed, demo=folder is None)
 
 

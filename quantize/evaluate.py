@@ -126,6 +126,22 @@ class Evaluation:
         """The record as JSON values."""
         return dataclasses.asdict(self)
 
+    def summary(self) -> dict[str, Any]:
+        """The record without its worst cases, which name photos: for a manifest."""
+        record = self.to_dict()
+        for group in filter(None, (record["photos"], record["clips"])):
+            del group["worst"]
+        return record
+
+
+def group_of(record: dict[str, Any]) -> Group:
+    """A group of figures from the summary of an evaluation."""
+    sides = {
+        side: {name: Figure(**figure) for name, figure in record[side].items()}
+        for side in ("candidate", "noise", "shift")
+    }
+    return Group(media=record["media"], samples=record["samples"], worst=(), **sides)
+
 
 @dataclass(frozen=True, eq=False)
 class _Sample:
@@ -168,8 +184,8 @@ def evaluate(
         if side != "all":
             split = split_media(media)
             media = split.evaluation if side == "evaluation" else split.calibration
-        photos = _spread([path for path in media if path.suffix.lower() not in VIDEO_SUFFIXES], limit)
-        clips = _spread([path for path in media if path.suffix.lower() in VIDEO_SUFFIXES], limit)
+        photos = spread([path for path in media if path.suffix.lower() not in VIDEO_SUFFIXES], limit)
+        clips = spread([path for path in media if path.suffix.lower() in VIDEO_SUFFIXES], limit)
         groups = [_group(judged, trusted, config, part) for part in (photos, clips)]
     if not any(groups):
         what = "a person" if isinstance(config, PoseLandmarkConfig) else "a picture"
@@ -232,7 +248,8 @@ def _record(path: Path) -> FileRecord:
     return FileRecord(name=path.name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
 
 
-def _spread(paths: Sequence[Path], limit: int | None) -> list[Path]:
+def spread(paths: Sequence[Path], limit: int | None) -> list[Path]:
+    """At most `limit` of these, spread evenly."""
     if limit is None or len(paths) <= limit:
         return list(paths)
     return [paths[index] for index in np.linspace(0, len(paths) - 1, limit).round().astype(int)]

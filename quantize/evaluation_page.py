@@ -12,6 +12,7 @@ import numpy as np
 
 from .. import progress
 from ..convert.inputs import read_frames
+from ..convert.manifest import Manifest
 from ..convert.parity import Runner
 from ..files import write_atomic
 from ..models.config import DetectorConfig, PoseDetectorConfig, PoseLandmarkConfig, VariantConfig, get_config
@@ -23,7 +24,7 @@ from ..pipeline.pose import Person, PoseResult
 from ..pipeline.roi import Roi
 from ..runtime.interpreter import Model
 from .detector_errors import Letterboxed, detect, letterboxed, roi_of
-from .evaluate import Case, Evaluation, Group, figure_meanings, samples_text
+from .evaluate import Case, Evaluation, Group, figure_meanings, group_of, samples_text
 from .figures import figure_text
 
 PICTURE_SIDE = 480  # px, the longer one
@@ -40,6 +41,10 @@ CASE_WORDS = {
     "reference_presence": "float presence {:.2f}",
 }
 
+_LEGEND = (
+    "<p>In brackets: 95 % bootstrap interval over photos or crops. The two columns on the right are float against "
+    "float: how far it moves by itself when nothing of interest has changed.</p>"
+)
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -102,12 +107,39 @@ def write_page(evaluation: Evaluation, candidate: Path, reference: Path, out: Pa
     write_atomic(out, _PAGE.format(title=title, body="\n".join(parts)))
 
 
+def write_summary(manifests: Sequence[Manifest], out: Path) -> None:
+    """Writes what the manifests say of their files' accuracy as one page.
+
+    Args:
+        manifests: of quantized files; those without figures are left out.
+        out: the page.
+    Raises:
+        OutputError: it cannot be written.
+    """
+    parts = [
+        "<p>Each file against the float file of its network, on photos that were not calibrated on. The worst photos "
+        "as pictures: <code>blazeport evaluate quantized FILE --against FLOAT --images DIR --html PAGE</code>.</p>"
+    ]
+    for manifest in manifests:
+        if manifest.accuracy is None:
+            continue
+        parts.append(f"<h2>{html.escape(manifest.file)}</h2>")
+        parts.append(
+            f"<p>{manifest.size_bytes:,} bytes, {manifest.int8_mac_share:.0%} of the MACs in int8. "
+            f"sha256 {manifest.sha256[:16]}…</p>"
+        )
+        config = get_config(manifest.variant)
+        for noun in ("photos", "clips"):
+            if record := manifest.accuracy[noun]:
+                group = group_of(record)
+                parts += [f"<p>{samples_text(noun, group, config)}</p>", _table(group, config)]
+    parts.append(_LEGEND)
+    write_atomic(out, _PAGE.format(title="Accuracy of the quantized files", body="\n".join(parts)))
+
+
 def _section(noun: str, group: Group, config: VariantConfig, runs: tuple[Runner, Runner]) -> list[str]:
     parts = [f"<h2>{samples_text(noun, group, config)}</h2>", _table(group, config)]
-    parts.append(
-        "<p>In brackets: 95 % bootstrap interval over photos or crops. The two columns on the right are float against "
-        "float: how far it moves by itself when nothing of interest has changed.</p>"
-    )
+    parts.append(_LEGEND)
     if group.worst:
         cases = progress.track(group.worst, "Drawing the worst cases", len(group.worst))
         parts.append("<h2>Worst cases: float on the left, the file on the right</h2>")

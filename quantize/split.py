@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -53,7 +54,9 @@ def split_media(paths: Sequence[Path]) -> Split:
     except OSError as error:
         raise InputError(f"Cannot read {error.filename}: {error.strerror or error}.") from error
     photos = sorted((path for path in hashes if path.suffix.lower() not in VIDEO_SUFFIXES), key=lambda p: hashes[p])
-    decisive = hashes | {path: hashes[first] for path, first in _first_alike(photos).items()}
+    decisive = hashes | {
+        path: hashes[first] for path, first in _first_alike(tuple((photo, hashes[photo]) for photo in photos)).items()
+    }
     return Split(
         calibration=tuple(path for path in paths if is_for_calibration(decisive[path])),
         evaluation=tuple(path for path in paths if not is_for_calibration(decisive[path])),
@@ -65,8 +68,10 @@ def is_for_calibration(sha256: str) -> bool:
     return int(sha256[:8], 16) % 3 == 0
 
 
-def _first_alike(photos: Sequence[Path]) -> dict[Path, Path]:
-    """Each photo → the first of those it is alike to, directly or through others."""
+@functools.lru_cache(maxsize=4)
+def _first_alike(hashed: tuple[tuple[Path, str], ...]) -> dict[Path, Path]:
+    """Each photo → the first of those it is alike to, directly or through others. Photos come with their sha256."""
+    photos = [path for path, _ in hashed]
     thumbnails = np.zeros((len(photos), THUMBNAIL_SIDE**2), np.float32)
     group = np.arange(len(photos))
     for index, path in enumerate(progress.track(photos, "Looking for near-duplicates", len(photos))):
