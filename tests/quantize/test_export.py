@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 from blazeport.convert.artifact import manifest_path
-from blazeport.errors import CalibrationError, ConfigError
+from blazeport.convert.inputs import find_media
+from blazeport.convert.manifest import read_manifest
+from blazeport.errors import CalibrationError, ConfigError, InputError
 from blazeport.models.config import VARIANTS
+from blazeport.quantize.evaluate import group_of
 from blazeport.quantize.export import Exported, ExportPlan, export
+from blazeport.quantize.split import split_media
 from blazeport.weights.fetch import demo_photos
 
 FACE, LITE = "face_detection_short_range", "pose_landmark_lite"
@@ -195,3 +199,63 @@ def test_a_missing_calibration_folder_is_found_before_anything_is_built(out: Pat
     with pytest.raises(CalibrationError, match="is not a folder"):
         list(export(plan, out))
     assert {path: path.read_bytes() for path in out.iterdir()} == before
+
+
+# --- accuracy ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, ExportPlan]:
+    """An export that measured, the folder it measured on, and its plan."""
+    out, folder = tmp_path_factory.mktemp("evaluated"), tmp_path_factory.mktemp("all_photos")
+    for photo in demo_photos():
+        shutil.copy(photo, folder)
+    plan = ExportPlan(variants=(FACE,), precisions=("fp16", "int8"), calibration=folder, evaluation=folder)
+    list(export(plan, out))
+    return out, folder, plan
+
+
+def test_figures_at_the_task_stand_in_the_manifest_of_a_quantized_file(evaluated):
+    out, folder, _ = evaluated
+    manifest = read_manifest(manifest_path(out / INT8))
+    assert manifest.accuracy is not None
+    assert manifest.accuracy["side"] == "evaluation"
+    photos = group_of(manifest.accuracy["photos"])
+    assert photos.media == len(split_media(find_media(folder)).evaluation)
+    assert photos.candidate["missed_percent"].n > 0
+    assert photos.noise["iou"].value is not None
+    assert read_manifest(manifest_path(out / FP16)).accuracy is None
+    assert str(folder) not in manifest_path(out / INT8).read_text()
+
+
+def test_what_is_measured_on_is_never_calibrated_on(evaluated):
+    out, folder, _ = evaluated
+    calibrated = read_manifest(manifest_path(out / INT8)).calibration
+    assert calibrated is not None
+    assert set(calibrated.media).isdisjoint(path.name for path in split_media(find_media(folder)).evaluation)
+
+
+def test_the_page_of_an_export_shows_every_quantized_file(evaluated):
+    page = (evaluated[0] / "accuracy.html").read_text()
+    assert f"<h2>{INT8}</h2>" in page
+    assert FP16 not in page
+    assert "keypoints, % of IOD" in page
+
+
+def test_figures_are_kept_while_file_and_photos_stay(evaluated, monkeypatch: pytest.MonkeyPatch):
+    out, _, plan = evaluated
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("blazeport.quantize.export.evaluate", fail)
+    assert [exported.rebuilt for exported in export(plan, out)] == [False, False]
+
+
+def test_a_folder_with_nothing_to_measure_on_is_said_before_anything_is_written(tmp_path: Path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    plan = ExportPlan(variants=(FACE,), evaluation=folder)
+    with pytest.raises(InputError, match="Found none"):
+        list(export(plan, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
