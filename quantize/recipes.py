@@ -26,6 +26,7 @@ class Recipe:
         float_maps_px: layers whose feature map's side is at most this run in float; 0: none.
         int16_maps_px: likewise, for int16 activations.
         float_layers: names of further layers that run in float.
+        int16_layers: likewise, for int16 activations.
         balance_channels: scale channels to like ranges, 0 (off) to 1 (fully).
         split_residuals: make additions before a ReLU6 exact; costs a second convolution each.
         own_head_ranges: give every output channel of the heads a range of its own.
@@ -42,6 +43,7 @@ class Recipe:
     float_maps_px: int = 0
     int16_maps_px: int = 0
     float_layers: tuple[str, ...] = ()
+    int16_layers: tuple[str, ...] = ()
     balance_channels: float = 1.0
     split_residuals: bool = False
     own_head_ranges: bool = True
