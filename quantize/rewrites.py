@@ -11,7 +11,6 @@ from ai_edge_litert import schema_py_generated as schema
 from .graph import SAME_GRID, Graph, Node
 from .ranges import Range
 
-
 _SUFFIXES = ("_scaled", "_negative", "_raised")
 
 
