@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -106,3 +107,19 @@ def calibration_on(
         demo=demo,
     )
     return Calibration(media=tuple(media), record=record)
+
+
+def drawn_anew(calibration: Calibration, *, limit: int) -> Calibration:
+    """The same photos and videos under another jitter, for measuring what was fitted to the first.
+
+    Args:
+        calibration: what ranges and weights are fitted to.
+        limit: at most so many samples per network.
+    """
+    record = dataclasses.replace(
+        calibration.record,
+        views=max(2, min(4, limit // len(calibration.media))),
+        limit=limit,
+        seed=calibration.record.seed + 1,
+    )
+    return Calibration(media=calibration.media, record=record)

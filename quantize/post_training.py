@@ -17,7 +17,7 @@ from .grid import Grid, IntType, grid_for, store_weights
 from .importance import DetectionImportance
 from .ranges import Range
 from .recipes import Recipe
-from .rewrites import exact_sums, head_convolutions, scale_heads, split_residuals, tail_nodes
+from .rewrites import exact_sums, head_convolutions, original_name, scale_heads, split_residuals, tail_nodes
 from .sweep import SweepOptions, convolution_scales, sweep
 from .write import NodePrecision, Plan, StoredWeights, write_tflite
 
@@ -163,10 +163,10 @@ def node_precisions(graph: Graph, recipe: Recipe) -> dict[int, NodePrecision]:
     def precision(node: Node) -> NodePrecision:
         shape = graph.shapes[node.output]
         side = shape[1] if len(shape) == 4 else 0
-        name = graph.names[node.output].removesuffix("_scaled")
+        name = original_name(graph.names[node.output])
         if id(node) in tail or side <= recipe.float_maps_px or name in recipe.float_layers:
             return "float"
-        if side <= recipe.int16_maps_px:
+        if side <= recipe.int16_maps_px or name in recipe.int16_layers:
             return "int16"
         return base
 

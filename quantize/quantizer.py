@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,11 +59,15 @@ class RecipeQuantizer:
         from .post_training import fit_graph
 
         samples = self._source.samples(self._config)
-        largest = max(4 * math.prod(shape) for shape in graph.shapes.values())
-        fitting = min(len(samples), max(_MIN_SAMPLES, _LARGEST_MAP_BYTES // largest))
-        spread = np.linspace(0, len(samples) - 1, fitting).round().astype(int)
-        fitted = fit_graph(graph, [samples[index] for index in spread], self._recipe)
+        fitted = fit_graph(graph, samples_that_fit(graph, samples), self._recipe)
         return dataclasses.replace(fitted, media=dataclasses.asdict(self.calibration))
+
+
+def samples_that_fit(graph: Graph, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """So many of the samples, spread evenly, that a sweep over a graph fits into memory."""
+    largest = max(4 * math.prod(shape) for shape in graph.shapes.values())
+    fitting = min(len(samples), max(_MIN_SAMPLES, _LARGEST_MAP_BYTES // largest))
+    return [samples[index] for index in np.linspace(0, len(samples) - 1, fitting).round().astype(int)]
 
 
 class StoredQuantizer:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..errors import ConfigError, unknown
 from ..models.config import VARIANTS, artifact_name, get_config, heads_label
@@ -15,6 +16,7 @@ from .ranges import METHODS
 SHIPPED = Path(__file__).parent / "recipes"
 SCHEMA_VERSION = 1
 BASE_PRECISIONS = ("int8", "int16")
+Spared = Literal["float", "int16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,7 @@ class Recipe:
         float_maps_px: layers whose feature map's side is at most this run in float; 0: none.
         int16_maps_px: likewise, for int16 activations.
         float_layers: names of further layers that run in float.
+        int16_layers: likewise, for int16 activations.
         balance_channels: scale channels to like ranges, 0 (off) to 1 (fully).
         split_residuals: make additions before a ReLU6 exact; costs a second convolution each.
         own_head_ranges: give every output channel of the heads a range of its own.
@@ -42,6 +45,7 @@ class Recipe:
     float_maps_px: int = 0
     int16_maps_px: int = 0
     float_layers: tuple[str, ...] = ()
+    int16_layers: tuple[str, ...] = ()
     balance_channels: float = 1.0
     split_residuals: bool = False
     own_head_ranges: bool = True
@@ -125,3 +129,17 @@ def shipped_ranges(variant: str, heads: tuple[str, ...], precision: str) -> Path
     everything = get_config(variant).head_names
     candidates = (stored_path(variant, names, precision) for names in (heads, everything))
     return next((path for path in candidates if path.is_file()), None)
+
+
+def sparing_nothing(recipe: Recipe) -> Recipe:
+    """The same recipe with every layer in its base precision."""
+    return dataclasses.replace(recipe, float_maps_px=0, int16_maps_px=0, float_layers=(), int16_layers=())
+
+
+def sparing(recipe: Recipe, layers: Iterable[str], spared: Spared) -> Recipe:
+    """The same recipe with these layers, too, out of its base precision."""
+    have = recipe.float_layers if spared == "float" else recipe.int16_layers
+    all_of_them = (*have, *(layer for layer in layers if layer not in have))
+    if spared == "float":
+        return dataclasses.replace(recipe, float_layers=all_of_them)
+    return dataclasses.replace(recipe, int16_layers=all_of_them)

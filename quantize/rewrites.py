@@ -11,6 +11,15 @@ from ai_edge_litert import schema_py_generated as schema
 from .graph import SAME_GRID, Graph, Node
 from .ranges import Range
 
+_SUFFIXES = ("_scaled", "_negative", "_raised")
+
+
+def original_name(name: str) -> str:
+    """The layer of the float file that a layer of a rewritten graph stands for."""
+    for suffix in _SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
 
 def tail_nodes(graph: Graph) -> list[Node]:
     """The nodes after the last convolution on the way to each output: they run in float, after DEQUANTIZE."""
