@@ -53,6 +53,8 @@ class CalibrationRecord:
         limit: at most so many samples.
         seed: of the jitter.
         demo: these are the few photos that blazeport brings itself.
+        samples: number of samples that were made; None where they were not counted.
+        warnings: what the audit of the samples found missing, in sentences.
     """
 
     media: tuple[str, ...]
@@ -61,6 +63,8 @@ class CalibrationRecord:
     limit: int
     seed: int
     demo: bool
+    samples: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,10 +167,15 @@ def _manifest(record: dict[str, Any]) -> Manifest:
             "input": _tensor(record["input"]),
             "outputs": tuple(_tensor(output) for output in record["outputs"]),
             "weights": WeightsRecord(**record["weights"]),
-            "calibration": calibration and CalibrationRecord(**{**calibration, "media": tuple(calibration["media"])}),
+            "calibration": calibration and _calibration(calibration),
             "parity": Parity(**{**parity, "outputs": tuple(OutputParity(**output) for output in parity["outputs"])}),
         }
     )
+
+
+def _calibration(record: dict[str, Any]) -> CalibrationRecord:
+    sequences = {name: tuple(record[name]) for name in ("media", "warnings") if name in record}
+    return CalibrationRecord(**{**record, **sequences})
 
 
 def _tensor(record: dict[str, Any]) -> TensorRecord:

@@ -40,6 +40,7 @@ class RecipeQuantizer:
         from .post_training import quantize_graph
 
         graph = read_graph(convert("fp32"))
+        self.calibration = self._source.audited_record(self._config, graph)
         largest = max(4 * math.prod(shape) for shape in graph.shapes.values())
         fitting = min(len(samples), max(_MIN_SAMPLES, _LARGEST_MAP_BYTES // largest))
         spread = np.linspace(0, len(samples) - 1, fitting).round().astype(int)
