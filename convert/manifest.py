@@ -15,7 +15,10 @@ from ..files import write_atomic
 from .parity import OutputParity, Parity
 
 SCHEMA_VERSION = 1
-_TOOLS = ("blazeport", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "opencv-python-headless")
+_TOOLS = (
+    *("blazeport", "tensorflow", "tf-keras", "ai-edge-litert", "litert-quantizer"),
+    *("numpy", "opencv-python-headless"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ class Manifest:
 
     Attributes:
         file: the artifact's file name.
-        variant: the network.
+        variant: the network; for one that is none of blazeport's the name of the file it was made from, without ending.
         heads: names of the outputs, in the order of the file.
         precision: `fp32`, `fp16`, `dynamic`, `int8`, with `_io8` or `_iou8` where the input and outputs are integers.
         sha256: of the artifact.
@@ -86,7 +89,8 @@ class Manifest:
         int8_mac_share: share of them that run in int8, read back from the file.
         weights: where the weights are from.
         calibration: None for float and dynamic-range files.
-        method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer.
+        method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer,
+            `litert` by the LiteRT quantizer.
         recipe: the recipe, where there is one.
         parity: the comparison that the file passed before it got its name.
         fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.

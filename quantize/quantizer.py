@@ -1,4 +1,4 @@
-"""The two ways to a calibrated file: by a recipe of blazeport's, or by TensorFlow's own quantizer for comparison."""
+"""The ways to a calibrated file: by a recipe of blazeport's, or by one of Google's quantizers for comparison."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..convert.inputs import ImageInput
 from ..convert.manifest import CalibrationRecord
 from ..convert.precisions import Io
 from ..models.config import VariantConfig
@@ -25,7 +26,7 @@ class RecipeQuantizer:
 
     method = "blazeport"
 
-    def __init__(self, recipe: Recipe, calibration: Calibration, config: VariantConfig) -> None:
+    def __init__(self, recipe: Recipe, calibration: Calibration, config: VariantConfig | ImageInput) -> None:
         """Takes the recipe and where the samples are from; photos are read when they are needed."""
         self.calibration: CalibrationRecord = calibration.record
         self.recipe: dict[str, Any] | None = dataclasses.asdict(recipe)
@@ -62,3 +63,33 @@ class ConverterQuantizer:
     def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
         """The quantized file. Raises `CalibrationError` when too few samples can be made."""
         return convert("int8", calibration=self._source.samples(self._config), io_type=io_type)
+
+
+class LitertQuantizer:
+    """The LiteRT quantizer's static int8, also for comparison."""
+
+    method = "litert"
+    recipe: dict[str, Any] | None = None
+
+    def __init__(self, calibration: Calibration, config: VariantConfig) -> None:
+        """Takes where the samples are from."""
+        self.calibration: CalibrationRecord = calibration.record
+        self._source = calibration
+        self._config = config
+
+    def prepare(self) -> None:
+        """Makes the samples. Raises `CalibrationError` when too few can be made."""
+        self._source.samples(self._config)
+
+    def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
+        """The quantized file.
+
+        Raises:
+            CalibrationError: too few samples can be made.
+            ConfigError: litert-quantizer is not installed, or it has no such `io_type`.
+            ConversionError: it refuses the network.
+        """
+        from .litert import litert_int8
+
+        samples = self._source.samples(self._config)
+        return litert_int8(convert("fp32"), samples, io_type)
