@@ -20,6 +20,7 @@ from .split import near_duplicates
 SCHEMA_VERSION = 1
 _MANY_DUPLICATES = 0.25
 _FEW = 0.1  # of the subjects
+_ENOUGH_TO_HOLD_BACK = 8  # samples; from fewer, chance alone saturates layers with few values
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,10 +86,10 @@ def audit(config: VariantConfig | ImageInput, graph: Graph, samples: SampleSet, 
             graph, samples.tensors[plain], [first_of.get(source, source) for source in sources], known
         ),
     )
-    return dataclasses.replace(coverage, warnings=tuple(_warnings(config, coverage)))
+    return dataclasses.replace(coverage, warnings=tuple(_warnings(config, coverage, len(plain))))
 
 
-def _warnings(config: VariantConfig | ImageInput, coverage: Coverage) -> list[str]:
+def _warnings(config: VariantConfig | ImageInput, coverage: Coverage, num_plain: int) -> list[str]:
     found = []
     doubles = sum(len(group) - 1 for group in coverage.duplicates)
     different = coverage.photos - doubles
@@ -101,7 +102,8 @@ def _warnings(config: VariantConfig | ImageInput, coverage: Coverage) -> list[st
         found.append(f"There are {different} different photos{clips}. Best are {ENOUGH_PHOTOS} or more.")
     if coverage.diversity is not None and isinstance(config, VariantConfig):
         found += _missing(config, coverage.diversity)
-    if saturated := [layer for layer in coverage.saturation if layer.saturates]:
+    saturated = [layer for layer in coverage.saturation if layer.saturates]
+    if saturated and num_plain >= _ENOUGH_TO_HOLD_BACK:
         worst = saturated[0]
         found.append(
             f"Ranges do not hold: {len(saturated)} of {len(coverage.saturation)} layers saturate on held-back samples, "
