@@ -54,7 +54,7 @@ def command_line() -> str:
 
 def print_manifests(rows: Iterable[tuple[Manifest, Ratio | None]], *, with_latency: bool) -> None:
     """The table of artifacts: variant, heads, precision, bytes, ops, MACs, parity figure, latency ratio."""
-    from ..models.config import get_config, heads_label
+    from ..models.config import VARIANTS, heads_label
 
     columns = ["variant", "heads", "precision", "bytes", "ops", "MACs", "int8 MACs", "parity (largest difference)"]
     right = ["bytes", "ops", "MACs", "int8 MACs", "time / official"]
@@ -64,7 +64,7 @@ def print_manifests(rows: Iterable[tuple[Manifest, Ratio | None]], *, with_laten
     for manifest, ratio in rows:
         row = [
             manifest.variant,
-            heads_label(get_config(manifest.variant), manifest.heads),
+            heads_label(VARIANTS[manifest.variant], manifest.heads) if manifest.variant in VARIANTS else "all",
             manifest.precision,
             f"{manifest.size_bytes:,}",
             str(manifest.ops),

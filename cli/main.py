@@ -13,6 +13,7 @@ from ..errors import BlazeportError
 # Name → (module of this folder, attribute, one line for --help). The line is here so that --help imports no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "bench": ("bench", "bench", "Measure latency."),
+    "calibrate": ("calibrate", "calibrate", "Audit photos before a network is calibrated on them."),
     "convert": ("convert", "convert", "Convert a variant or a Keras model to a proven TFLite file."),
     "doctor": ("doctor", "doctor", "Find what will break in a TFLite file."),
     "evaluate": ("evaluate", "evaluate", "Measure how good files are at their task."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -16,13 +15,13 @@ import numpy as np
 from .. import progress
 from ..errors import ConfigError, InputError, ParityError
 from ..files import atomic_path, sha256_of, write_atomic
-from ..models.config import PoseLandmarkConfig, artifact_name, heads_label
+from ..models.config import PoseLandmarkConfig, VariantConfig, artifact_name, heads_label
 from ..models.cost import cost_of, head_tensors
 from ..runtime.interpreter import Model
 from ..weights.fetch import demo_photos
 from ..weights.reader import TfliteGraph, read_tflite
 from ..weights.sources import OFFICIAL
-from .inputs import network_inputs
+from .inputs import ImageInput, network_inputs
 from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, read_manifest, tool_versions
 from .parity import EXACT, FLOAT_NOISE, Budget, Parity, Runner, check, measure, require_outputs
 from .precisions import CALIBRATED_PRECISIONS, FLOAT_PRECISIONS, IO_SUFFIX, Io
@@ -172,19 +171,9 @@ class ArtifactWriter:
         )
 
     def _gate_inputs(self, macs: int) -> list[np.ndarray]:
-        """Real inputs, the fewer the larger the network, and one blank one: without a person, presence must differ."""
-        limit = min(max(_GATE_MACS // macs, _MIN_GATE_INPUTS), _MAX_GATE_INPUTS)
+        limit = gate_limit(macs)
         if limit not in self._inputs:
-            config = self.source.config
-            media = demo_photos() if self._media is None else self._media
-            inputs = network_inputs(config, media, views=_GATE_VIEWS, limit=limit)
-            if not inputs:
-                what = "a person" if isinstance(config, PoseLandmarkConfig) else "a photo that can be read"
-                raise InputError(
-                    f"The parity gate needs photos or videos with {what}. Received: none in {len(media)} files. "
-                    "Add some, or leave the folder away for the demo photos."
-                )
-            self._inputs[limit] = [*inputs, np.full(config.input_shape, np.mean(config.input_range), np.float32)]
+            self._inputs[limit] = gate_inputs(self.source.config, self._media, limit)
         return self._inputs[limit]
 
     def _gate(self, content: bytes, heads: tuple[str, ...], precision: str, file_name: str) -> Parity:
@@ -225,7 +214,8 @@ class ArtifactWriter:
         calibrated_on: list[Any] | None = None
         if quantizer is not None:
             used = quantizer.calibration
-            calibrated_on = [dataclasses.astuple(used), quantizer.method, quantizer.recipe]
+            drawn = [used.sha256, used.seed, used.views, used.limit, used.stored_sha256]
+            calibrated_on = [*drawn, quantizer.method, quantizer.recipe]
         parts = [self.source.sha256, heads, precision, io_type, calibrated_on, tool_versions(), code_sha256()]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
@@ -252,8 +242,8 @@ class ArtifactWriter:
             precision=precision + IO_SUFFIX[io_type],
             sha256=sha256_of(content),
             size_bytes=len(content),
-            input=_tensor_record(graph, graph.inputs[0], "image", f"RGB, pixel 0 is {low:g} and pixel 255 is {high:g}"),
-            outputs=tuple(_tensor_record(graph, tensors[name], name, meanings[name]) for name in heads),
+            input=tensor_record(graph, graph.inputs[0], "image", f"RGB, pixel 0 is {low:g} and pixel 255 is {high:g}"),
+            outputs=tuple(tensor_record(graph, tensors[name], name, meanings[name]) for name in heads),
             ops=cost.ops,
             params=cost.params,
             macs=cost.macs,
@@ -276,6 +266,32 @@ class ArtifactWriter:
         )
 
 
+def gate_limit(macs: int) -> int:
+    """How many real inputs the gate runs: the fewer the larger the network."""
+    return min(max(_GATE_MACS // max(macs, 1), _MIN_GATE_INPUTS), _MAX_GATE_INPUTS)
+
+
+def gate_inputs(config: VariantConfig | ImageInput, media: Sequence[Path] | None, limit: int) -> list[np.ndarray]:
+    """Inputs for the gate: real ones, and one blank one, since without a person presence must differ.
+
+    Args:
+        config: the network.
+        media: photos and videos; None takes the demo photos.
+        limit: at most so many real ones.
+    Raises:
+        InputError: none can be made.
+    """
+    media = demo_photos() if media is None else media
+    inputs = network_inputs(config, media, views=_GATE_VIEWS, limit=limit)
+    if not inputs:
+        what = "a person" if isinstance(config, PoseLandmarkConfig) else "a photo that can be read"
+        raise InputError(
+            f"The parity gate needs photos or videos with {what}. Received: none in {len(media)} files. "
+            "Add some, or leave the folder away for the demo photos."
+        )
+    return [*inputs, np.full(config.input_shape, np.mean(config.input_range), np.float32)]
+
+
 def manifest_path(artifact: Path) -> Path:
     """Where the manifest of an artifact stands."""
     return artifact.with_suffix(".json")
@@ -295,7 +311,8 @@ def code_sha256() -> str:
     return hashlib.sha256("".join(sha256_of(path) for path in files).encode()).hexdigest()
 
 
-def _tensor_record(graph: TfliteGraph, index: int, name: str, meaning: str) -> TensorRecord:
+def tensor_record(graph: TfliteGraph, index: int, name: str, meaning: str) -> TensorRecord:
+    """What a manifest says of an input or output of a file."""
     tensor = graph.tensors[index]
     quantized = len(tensor.scale) == 1
     return TensorRecord(

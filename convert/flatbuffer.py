@@ -52,14 +52,14 @@ def finish(content: bytes, output_names: tuple[str, ...], metadata: Mapping[str,
     for name, index in named.items():
         graph.tensors[index].name = name
     set_signature(model, {"image": named["image"]}, {name: named[name] for name in output_names})
+    _append_metadata(model, metadata)
+    return pack(model)
 
-    for name, data in metadata.items():
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(data, np.uint8)
-        model.buffers.append(buffer)
-        entry = schema.MetadataT()
-        entry.name, entry.buffer = name, len(model.buffers) - 1
-        model.metadata = [*(model.metadata or []), entry]
+
+def add_metadata(content: bytes, metadata: Mapping[str, bytes]) -> bytes:
+    """The same file with these metadata entries, name → content; they replace those of the same name."""
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    _append_metadata(model, metadata)
     return pack(model)
 
 
@@ -80,6 +80,17 @@ def pack(model: Any) -> bytes:
     builder = flatbuffers.Builder(size + (1 << 16))
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _append_metadata(model: Any, metadata: Mapping[str, bytes]) -> None:
+    model.metadata = [entry for entry in model.metadata or [] if entry.name.decode() not in metadata]
+    for name, data in metadata.items():
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8)
+        model.buffers.append(buffer)
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers) - 1
+        model.metadata.append(entry)
 
 
 def _shorten_names(tensors: list[Any], taken: tuple[str, ...]) -> None:

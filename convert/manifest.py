@@ -15,7 +15,10 @@ from ..files import write_atomic
 from .parity import OutputParity, Parity
 
 SCHEMA_VERSION = 1
-_TOOLS = ("blazeport", "tensorflow", "tf-keras", "ai-edge-litert", "numpy", "opencv-python-headless")
+_TOOLS = (
+    *("blazeport", "tensorflow", "tf-keras", "ai-edge-litert", "litert-quantizer"),
+    *("numpy", "opencv-python-headless"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,8 @@ class CalibrationRecord:
         seed: of the jitter.
         demo: these are the few photos that blazeport brings itself.
         stored_sha256: of the stored ranges that were used; None where the photos were used themselves.
+        samples: number of samples that were made; None where they were not counted.
+        warnings: what the audit of the samples found missing, in sentences.
     """
 
     media: tuple[str, ...]
@@ -63,6 +68,8 @@ class CalibrationRecord:
     seed: int
     demo: bool
     stored_sha256: str | None = None
+    samples: int | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +78,7 @@ class Manifest:
 
     Attributes:
         file: the artifact's file name.
-        variant: the network.
+        variant: the network; for one that is none of blazeport's the name of the file it was made from, without ending.
         heads: names of the outputs, in the order of the file.
         precision: `fp32`, `fp16`, `dynamic`, `int8`, with `_io8` or `_iou8` where the input and outputs are integers.
         sha256: of the artifact.
@@ -84,7 +91,8 @@ class Manifest:
         int8_mac_share: share of them that run in int8, read back from the file.
         weights: where the weights are from.
         calibration: None for float and dynamic-range files.
-        method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer.
+        method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer,
+            `litert` by the LiteRT quantizer.
         recipe: the recipe, where there is one.
         parity: the comparison that the file passed before it got its name.
         fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.
@@ -168,10 +176,15 @@ def _manifest(record: dict[str, Any]) -> Manifest:
             "input": _tensor(record["input"]),
             "outputs": tuple(_tensor(output) for output in record["outputs"]),
             "weights": WeightsRecord(**record["weights"]),
-            "calibration": calibration and CalibrationRecord(**{**calibration, "media": tuple(calibration["media"])}),
+            "calibration": calibration and _calibration(calibration),
             "parity": Parity(**{**parity, "outputs": tuple(OutputParity(**output) for output in parity["outputs"])}),
         }
     )
+
+
+def _calibration(record: dict[str, Any]) -> CalibrationRecord:
+    sequences = {name: tuple(record[name]) for name in ("media", "warnings") if name in record}
+    return CalibrationRecord(**{**record, **sequences})
 
 
 def _tensor(record: dict[str, Any]) -> TensorRecord:

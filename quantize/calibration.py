@@ -7,15 +7,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..convert.inputs import find_media, media_sha256, network_inputs
+from ..convert.inputs import ImageInput, Origin, find_media, media_sha256, network_inputs, read_frames
 from ..convert.manifest import CalibrationRecord
 from ..errors import CalibrationError, InputError
 from ..files import sha256_of
 from ..models.config import PoseLandmarkConfig, VariantConfig
 from ..weights.fetch import demo_photos
+from .sample_cache import SampleSet, cache_key, load, store
+
+if TYPE_CHECKING:
+    from .coverage import Coverage
+    from .graph import Graph
 
 MIN_SAMPLES = 5
 MAX_SAMPLES = 128
@@ -35,23 +41,77 @@ class Calibration:
 
     media: tuple[Path, ...]
     record: CalibrationRecord
-    _made: dict[str, list[np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
+    _made: dict[str, SampleSet] = field(default_factory=dict, repr=False, compare=False)
+    _audited: dict[str, Coverage] = field(default_factory=dict, repr=False, compare=False)
 
-    def samples(self, config: VariantConfig) -> list[np.ndarray]:
+    def samples(self, config: VariantConfig | ImageInput) -> list[np.ndarray]:
         """The samples for a network: float32 `(1, S, S, 3)` in its range; letterboxed frames or ROI crops.
 
-        Made once per network.
+        Made once per network, and kept in the cache folder.
 
         Raises:
             CalibrationError: fewer than 5 could be made.
         """
+        tensors = self.sample_set(config).tensors
+        return [tensors[index : index + 1] for index in range(len(tensors))]
+
+    def sample_set(self, config: VariantConfig | ImageInput) -> SampleSet:
+        """The samples for a network with where they are from. Raises as `samples`."""
         if config.name not in self._made:
-            self._made[config.name] = self._make(config)
+            self._made[config.name] = self._cached(config)
         return self._made[config.name]
 
-    def _make(self, config: VariantConfig) -> list[np.ndarray]:
+    def coverage(self, config: VariantConfig | ImageInput, graph: Graph) -> Coverage:
+        """What the samples show of the world, and what they miss. Looked at once per network.
+
+        Args:
+            config: the network.
+            graph: its float graph.
+        Raises:
+            CalibrationError: too few samples could be made.
+        """
+        from .coverage import audit  # Imports TensorFlow.
+
+        if config.name not in self._audited:
+            self._audited[config.name] = audit(config, graph, self.sample_set(config), self.media)
+        return self._audited[config.name]
+
+    def audited_record(self, config: VariantConfig | ImageInput, graph: Graph) -> CalibrationRecord:
+        """The record with the number of samples and the audit's warnings, which are logged the first time.
+
+        The demo photos are not audited: that they will not do is said when they are opened.
+        """
+        count = len(self.sample_set(config).tensors)
+        if self.record.demo:
+            return dataclasses.replace(self.record, samples=count)
+        is_new = config.name not in self._audited
+        warnings = self.coverage(config, graph).warnings
+        for warning in warnings if is_new else ():
+            _log.warning("Calibration of %s: %s", config.name, warning)
+        return dataclasses.replace(self.record, samples=count, warnings=warnings)
+
+    def _cached(self, config: VariantConfig | ImageInput) -> SampleSet:
+        key = cache_key(config, [media_sha256(self.media), self.record.views, self.record.limit, self.record.seed])
+        samples = load(key, config.input_shape)
+        if samples is not None and all(index < len(self.media) for index in samples.skipped):
+            # Files that could not be read are named every time.
+            list(read_frames(self.media[index] for index in samples.skipped))
+            return samples
+        samples = self._make(config)
+        store(key, samples)
+        return samples
+
+    def _make(self, config: VariantConfig | ImageInput) -> SampleSet:
+        origins: list[Origin] = []
+        skipped: list[Path] = []
         samples = network_inputs(
-            config, self.media, views=self.record.views, limit=self.record.limit, seed=self.record.seed
+            config,
+            self.media,
+            views=self.record.views,
+            limit=self.record.limit,
+            seed=self.record.seed,
+            origins=origins,
+            skipped=skipped,
         )
         if len(samples) < MIN_SAMPLES:
             what = "crops with a person" if isinstance(config, PoseLandmarkConfig) else "letterboxed frames"
@@ -59,7 +119,8 @@ class Calibration:
                 f"Calibrating {config.name} needs at least {MIN_SAMPLES} {what}. Received: {len(samples)} from "
                 f"{len(self.media)} files. Add photos, best {ENOUGH_PHOTOS} or more like those the app will see."
             )
-        return samples
+        places = tuple(self.media.index(path) for path in skipped)
+        return SampleSet(np.concatenate(samples), tuple(origins), places)
 
 
 def open_calibration(

@@ -6,6 +6,7 @@ Quantization rewrites this graph, runs it layer by layer, and writes the quantiz
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,7 +157,7 @@ def read_graph(source: Path | bytes) -> Graph:
         )
     graph = Graph(
         nodes=nodes,
-        names={tensor.index: tensor.name for tensor in read.tensors},
+        names=_distinct_names(read),
         shapes={tensor.index: tensor.shape for tensor in read.tensors},
         constants=constants,
         input=read.inputs[0],
@@ -173,13 +174,20 @@ def _named_outputs(read: Any) -> dict[str, int]:
     """Output name → tensor: by the signature, by the shapes of a known variant, or by the tensors' own names."""
     if read.signature is not None:
         names = {tensor: name for name, tensor in read.signature["outputs"].items()}
-        return {names[tensor]: tensor for tensor in read.outputs}
+        return {names.get(tensor, read.tensors[tensor].name): tensor for tensor in read.outputs}
     shapes = {read.tensors[tensor].shape for tensor in read.outputs}
     for config in VARIANTS.values():
         same_input = config.input_shape == read.tensors[read.inputs[0]].shape
         if same_input and shapes == {head.shape for head in config.heads}:
             return head_tensors(read, config)
     return {read.tensors[tensor].name: tensor for tensor in read.outputs}
+
+
+def _distinct_names(read: Any) -> dict[int, str]:
+    """Tensor → its name, the first where a converter joined several; one that others have gets the tensor's number."""
+    names = {tensor.index: tensor.name.split(";")[0] for tensor in read.tensors}
+    count = Counter(names.values())
+    return {tensor: name if name and count[name] == 1 else f"{name}#{tensor}" for tensor, name in names.items()}
 
 
 def _check_convolution(graph: Graph, node: Node) -> None:

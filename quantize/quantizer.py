@@ -1,5 +1,5 @@
-"""The ways to a calibrated file: by a recipe of blazeport's, on samples or from stored ranges, or by TensorFlow's own
-quantizer for comparison.
+"""The ways to a calibrated file: by a recipe of blazeport's, on samples or from stored ranges, or by one of Google's
+quantizers for comparison.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..convert.inputs import ImageInput
 from ..convert.manifest import CalibrationRecord
 from ..convert.precisions import Io
 from ..errors import ConfigError
@@ -34,7 +35,7 @@ class RecipeQuantizer:
 
     method = "blazeport"
 
-    def __init__(self, recipe: Recipe, calibration: Calibration, config: VariantConfig) -> None:
+    def __init__(self, recipe: Recipe, calibration: Calibration, config: VariantConfig | ImageInput) -> None:
         """Takes the recipe and where the samples are from; photos are read when they are needed."""
         self.calibration: CalibrationRecord = calibration.record
         self.recipe: dict[str, Any] | None = dataclasses.asdict(recipe)
@@ -59,6 +60,7 @@ class RecipeQuantizer:
         from .post_training import fit_graph
 
         samples = self._source.samples(self._config)
+        self.calibration = self._source.audited_record(self._config, graph)
         fitted = fit_graph(graph, samples_that_fit(graph, samples), self._recipe)
         return dataclasses.replace(fitted, media=dataclasses.asdict(self.calibration))
 
@@ -84,7 +86,9 @@ class StoredQuantizer:
             record = CalibrationRecord(**self._fit.media)
         except TypeError as error:
             raise ConfigError(f"Expected ranges that blazeport stored. {stored} does not tell its photos.") from error
-        self.calibration = dataclasses.replace(record, media=tuple(record.media), stored_sha256=sha256_of(stored))
+        self.calibration = dataclasses.replace(
+            record, media=tuple(record.media), warnings=tuple(record.warnings), stored_sha256=sha256_of(stored)
+        )
 
     def prepare(self) -> None:
         """Everything is there."""
@@ -134,3 +138,33 @@ class ConverterQuantizer:
     def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
         """The quantized file. Raises as `prepare`."""
         return convert("int8", calibration=self._source.samples(self._config), io_type=io_type)
+
+
+class LitertQuantizer:
+    """The LiteRT quantizer's static int8, also for comparison."""
+
+    method = "litert"
+    recipe: dict[str, Any] | None = None
+
+    def __init__(self, calibration: Calibration, config: VariantConfig) -> None:
+        """Takes where the samples are from."""
+        self.calibration: CalibrationRecord = calibration.record
+        self._source = calibration
+        self._config = config
+
+    def prepare(self) -> None:
+        """Makes the samples. Raises `CalibrationError` when too few can be made."""
+        self._source.samples(self._config)
+
+    def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
+        """The quantized file.
+
+        Raises:
+            CalibrationError: too few samples can be made.
+            ConfigError: litert-quantizer is not installed, or it has no such `io_type`.
+            ConversionError: it refuses the network.
+        """
+        from .litert import litert_int8
+
+        samples = self._source.samples(self._config)
+        return litert_int8(convert("fp32"), samples, io_type)

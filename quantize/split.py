@@ -54,9 +54,7 @@ def split_media(paths: Sequence[Path]) -> Split:
     except OSError as error:
         raise InputError(f"Cannot read {error.filename}: {error.strerror or error}.") from error
     photos = sorted((path for path in hashes if path.suffix.lower() not in VIDEO_SUFFIXES), key=lambda p: hashes[p])
-    decisive = hashes | {
-        path: hashes[first] for path, first in _first_alike(tuple((photo, hashes[photo]) for photo in photos)).items()
-    }
+    decisive = hashes | {path: hashes[first] for path, first in near_duplicates(photos).items()}
     return Split(
         calibration=tuple(path for path in paths if is_for_calibration(decisive[path])),
         evaluation=tuple(path for path in paths if not is_for_calibration(decisive[path])),
@@ -68,10 +66,21 @@ def is_for_calibration(sha256: str) -> bool:
     return int(sha256[:8], 16) % 3 == 0
 
 
+def near_duplicates(photos: Sequence[Path]) -> dict[Path, Path]:
+    """Finds pictures that are the same at another size, compression or exposure, or the next shot of a series.
+
+    Args:
+        photos: paths of photos. One that cannot be read is alike to nothing, with a warning.
+    Returns:
+        Each photo → the first of those it is alike to, directly or through others; itself when there is none before.
+    """
+    return _first_alike(tuple((photo, photo.stat().st_mtime_ns if photo.exists() else 0) for photo in photos))
+
+
 @functools.lru_cache(maxsize=4)
-def _first_alike(hashed: tuple[tuple[Path, str], ...]) -> dict[Path, Path]:
-    """Each photo → the first of those it is alike to, directly or through others. Photos come with their sha256."""
-    photos = [path for path, _ in hashed]
+def _first_alike(stamped: tuple[tuple[Path, int], ...]) -> dict[Path, Path]:
+    """`near_duplicates` of photos with their times of change, looked for once."""
+    photos = [path for path, _ in stamped]
     thumbnails = np.zeros((len(photos), THUMBNAIL_SIDE**2), np.float32)
     group = np.arange(len(photos))
     for index, path in enumerate(progress.track(photos, "Looking for near-duplicates", len(photos))):

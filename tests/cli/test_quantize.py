@@ -9,6 +9,7 @@ from pathlib import Path
 import fine_tuned
 import numpy as np
 import pytest
+import strangers
 from blazeport.cli.main import main
 from blazeport.convert.manifest import Manifest, read_manifest
 from blazeport.files import sha256_of
@@ -100,12 +101,56 @@ def test_own_weights_are_quantized_against_keras(tmp_path: Path, precision: str,
     assert manifest.int8_mac_share == (1.0 if precision == "int8" else 0.0)
 
 
+def test_fp16_is_what_convert_writes(tmp_path: Path):
+    done = blazeport(FACE, "--precision", "fp16", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    manifest = quantized(tmp_path, f"{FACE}.fp16")
+    assert manifest.parity.exact
+    assert manifest.calibration is None
+
+
+def test_the_litert_quantizer_is_there_to_compare_with(tmp_path: Path):
+    done = blazeport(FACE, "--method", "litert", "--samples", 7, "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    manifest = quantized(tmp_path, f"{FACE}.int8")
+    assert (manifest.method, manifest.recipe, manifest.int8_mac_share) == ("litert", None, 1.0)
+    assert "litert-quantizer" in manifest.tools
+
+
+def test_the_file_of_another_network_is_quantized(photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    (tmp_path / "plain.tflite").write_bytes(strangers.stranger())
+    arguments = ("--calibration", photos, "--samples", 12, "--input-range", "-1,1", "-o", tmp_path / "out")
+    done = blazeport(tmp_path / "plain.tflite", *arguments)
+    assert done.exit_code == 0, done.output
+    manifest = quantized(tmp_path / "out", "plain.int8")
+    assert manifest.variant == "plain"
+    assert manifest.input.meaning == "RGB, pixel 0 is -1 and pixel 255 is 1"
+    assert manifest.calibration is not None
+    assert manifest.calibration.samples == 9
+    assert manifest.calibration.warnings == ("There are 3 different photos. Best are 50 or more.",)
+    assert "Calibration of plain: There are 3 different photos." in caplog.text
+    assert done.stdout.split()[-2:] == ["Wrote", str(tmp_path / "out" / "plain.int8.tflite")]
+
+
+def test_the_file_of_a_variant_is_quantized_by_keras_where_the_file_alone_will_not_do(tmp_path: Path, official):
+    done = blazeport(official(FACE), "--precision", "dynamic", "-o", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert quantized(tmp_path, f"{FACE}.dynamic").parity.reference == f"the official {FACE}.tflite"
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["nonsense"], "Unknown variant. Expected one of: face_detection_short_range, "),
         ([FACE, "--heads", "landmarks"], "Unknown heads for face_detection_short_range."),
-        ([FACE, "--precision", "fp16"], "Expected one of: dynamic, int8, int16x8, mixed. Received: 'fp16'."),
+        ([FACE, "--precision", "fp32"], "Expected one of: dynamic, int8, int16x8, mixed, fp16. Received: 'fp32'."),
+        ([FACE, "--precision", "fp16", "--calibration", "{tmp}"], "fp16 needs no calibration and no recipe."),
+        ([FACE, "--precision", "mixed", "--method", "litert"], "--method litert makes int8 only, without a recipe."),
+        ([FACE, "--input-range", "0,1"], "--input-range goes with a .tflite file."),
+        (["{tmp}/missing.tflite"], "missing.tflite does not exist."),
+        (["{tmp}/mean.tflite"], "Cannot quantize the operator MEAN ("),
+        (["{tmp}/plain.tflite", "--precision", "dynamic"], "plain.tflite is none of blazeport's networks."),
+        (["{tmp}/plain.tflite", "--calibration", "{tmp}/horse"], "needs at least 5 letterboxed frames. Received: 4"),
         ([FACE, "--precision", "dynamic", "--io", "int8"], "--io int8 goes with precision int8 only."),
         (
             [FACE, "--precision", "dynamic", "--calibration", "{tmp}"],
@@ -121,6 +166,8 @@ def test_own_weights_are_quantized_against_keras(tmp_path: Path, precision: str,
 )
 def test_what_cannot_be_done_is_said_at_once(tmp_path: Path, data_dir: Path, arguments: list[str], reason: str):
     (tmp_path / "mine.keras").write_bytes(b"no keras file")
+    for kind in ("mean", "plain"):
+        (tmp_path / f"{kind}.tflite").write_bytes(strangers.stranger(kind))
     for name in ("empty", "horse"):
         (tmp_path / name).mkdir()
     shutil.copy(data_dir / "images" / "jet_horse_2.jpg", tmp_path / "horse")
@@ -132,7 +179,14 @@ def test_what_cannot_be_done_is_said_at_once(tmp_path: Path, data_dir: Path, arg
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--io", "int4"], ["--samples", "4"], ["--seed", "x"]], ids=lambda each: each[0])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--io", "int4"], ["--samples", "4"], ["--seed", "x"], ["--method", "none"]),
+        *(["--input-range", "1"], ["--input-range", "1,0"], ["--input-range", "a,b"], ["--input-range", "0,inf"]),
+    ],
+    ids=" ".join,
+)
 def test_wrong_usage_exits_with_2(arguments: list[str]):
     done = blazeport(FACE, *arguments)
     assert done.exit_code == 2
