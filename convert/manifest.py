@@ -183,8 +183,8 @@ def _manifest(record: dict[str, Any]) -> Manifest:
 
 
 def _calibration(record: dict[str, Any]) -> CalibrationRecord:
-    sequences = {name: tuple(record[name]) for name in ("media", "warnings") if name in record}
-    return CalibrationRecord(**{**record, **sequences})
+    media, warnings = tuple(record["media"]), tuple(record.get("warnings", ()))
+    return CalibrationRecord(**{**record, "media": media, "warnings": warnings})
 
 
 def _tensor(record: dict[str, Any]) -> TensorRecord:

@@ -65,7 +65,14 @@ QUANTIZED = Manifest(
         paper="arXiv 1",
     ),
     calibration=CalibrationRecord(
-        media=("Größe 1.jpg", "b.mp4"), sha256="c" * 64, views=4, limit=128, seed=0, demo=False
+        media=("Größe 1.jpg", "b.mp4"),
+        sha256="c" * 64,
+        views=4,
+        limit=128,
+        seed=0,
+        demo=False,
+        samples=90,
+        warnings=("Feet are never visible.",),
     ),
     parity=Parity(reference="Keras", inputs=41, outputs=(output("boxes", 9.0, 0.1), output("scores", 1.0, 0.2))),
     method="blazeport",
@@ -86,6 +93,14 @@ both = pytest.mark.parametrize("manifest", [QUANTIZED, FLOAT], ids=["quantized",
 def test_what_is_written_is_what_is_read(tmp_path: Path, manifest: Manifest):
     manifest.write(tmp_path / "manifest.json")
     assert read_manifest(tmp_path / "manifest.json") == manifest
+
+
+def test_a_manifest_from_before_the_audit_is_read(tmp_path: Path):
+    record = json.loads(json.dumps(dataclasses.asdict(QUANTIZED)))
+    del record["calibration"]["samples"], record["calibration"]["warnings"]
+    (tmp_path / "old.json").write_text(json.dumps(record))
+    calibration = read_manifest(tmp_path / "old.json").calibration
+    assert calibration == dataclasses.replace(QUANTIZED.calibration, samples=None, warnings=())
 
 
 @both
