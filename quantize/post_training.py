@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -24,6 +25,8 @@ from .write import NodePrecision, Plan, StoredWeights, write_tflite
 # Masks and heatmaps are read through a sigmoid, which is 0 or 1 to seven digits beyond this; their logits reach 2000.
 _LARGEST_LOGIT = 16.0
 
+_log = logging.getLogger(__name__)
+
 
 def quantize_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe, *, io_type: Io = "float") -> bytes:
     """Quantizes a float network: `apply_fit` of `fit_graph`; arguments, result and errors are theirs."""
@@ -40,6 +43,7 @@ def fit_graph(graph: Graph, samples: Sequence[np.ndarray], recipe: Recipe) -> Fi
     Raises:
         CalibrationError: a detector detects nothing on the samples.
     """
+    _warn_of_unknown_layers(graph, recipe)
     stacked = np.concatenate(list(samples))
     config = _variant_of(graph)
     outputs = run_graph(graph, stacked)
@@ -113,6 +117,13 @@ def apply_fit(graph: Graph, recipe: Recipe, fit: Fit, *, io_type: Io = "float") 
         raise ConversionError(
             f"Expected ranges that were fitted to this network by this recipe. Nothing that fits is stored for {error}."
         ) from error
+
+
+def _warn_of_unknown_layers(graph: Graph, recipe: Recipe) -> None:
+    """A recipe for all heads may serve fewer of them, so a layer that is not there is no error."""
+    have = {graph.names[node.output] for node in graph.nodes}
+    if unknown := [name for name in (*recipe.float_layers, *recipe.int16_layers) if name not in have]:
+        _log.warning("The recipe spares layers that this network does not have: %s.", ", ".join(unknown))
 
 
 def _split(graph: Graph, recipe: Recipe) -> Graph:

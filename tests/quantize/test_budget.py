@@ -9,6 +9,7 @@ import pytest
 from blazeport.errors import ConfigError, ParityError
 from blazeport.models.config import get_config
 from blazeport.quantize.budget import parse_budget
+from blazeport.quantize.post_training import apply_fit
 from blazeport.quantize.recipes import Recipe, sparing, sparing_nothing
 from blazeport.quantize.search import search
 from blazeport.quantize.task_figures import TaskMeter, measured, task_figures
@@ -98,8 +99,7 @@ def test_a_search_spares_what_the_budget_asks_for(graph_of, samples_of, meter: T
     assert found.recipe.float_layers == tuple(layer for unit in found.units for layer in unit.layers)
     assert dataclasses.replace(found.recipe, float_layers=()) == PLAIN
     assert 0.5 <= found.figures["int8_macs"] < 1.0
-    # The same again.
-    assert search(graph_of(FACE), samples, PLAIN, budget, meter).content == found.content
+    assert apply_fit(graph_of(FACE), found.recipe, found.fit) == found.content
 
 
 def test_a_budget_that_int8_keeps_spares_nothing(graph_of, samples_of, meter: TaskMeter):

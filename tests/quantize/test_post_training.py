@@ -5,13 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
+from blazeport.convert.source import open_source
+from blazeport.convert.tflite import to_tflite
 from blazeport.errors import CalibrationError
 from blazeport.models.config import FaceDetectorConfig
 from blazeport.pipeline.detector import Detector
 from blazeport.pipeline.image import read_image
 from blazeport.quantize.execute import run_graph
+from blazeport.quantize.graph import read_graph
 from blazeport.quantize.post_training import node_precisions, quantize_graph
-from blazeport.quantize.recipes import Recipe
+from blazeport.quantize.recipes import SHIPPED, Recipe, read_recipe
 from blazeport.quantize.rewrites import tail_nodes
 from blazeport.runtime.interpreter import Model
 from blazeport.weights.fetch import demo_photos
@@ -110,6 +113,35 @@ def test_float_and_int16_regions_are_chosen_by_the_size_of_the_map(graph_of):
         side = graph.shapes[node.output][1]
         expected = "float" if node.output in tail or node is named or side <= 4 else "int16" if side <= 16 else "int8"
         assert chosen[node.output] == expected
+
+
+def test_single_layers_run_in_int16(graph_of):
+    graph = graph_of(FACE)
+    named = next(graph.convolutions())
+    chosen = node_precisions(graph, Recipe(int16_layers=(graph.names[named.output],)))
+    assert [node for node in graph.nodes if chosen[node.output] == "int16"] == [named]
+
+
+def test_a_layer_that_is_not_there_is_named(graph_of, samples_of, caplog: pytest.LogCaptureFixture):
+    samples = [sample[None] for sample in samples_of(FACE)[:5]]
+    quantize_graph(graph_of(FACE), samples, Recipe(float_layers=("steam", "stem_relu"), important_positions=False))
+    assert "The recipe spares layers that this network does not have: steam" in caplog.text
+
+
+def test_the_layers_of_a_shipped_recipe_exist():
+    for path in SHIPPED.glob("*.json"):
+        recipe, variant = read_recipe(path), path.name.split(".")[0]
+        if named := {*recipe.float_layers, *recipe.int16_layers}:
+            assert named <= converted_layers(variant), path.name
+
+
+def converted_layers(variant: str) -> set[str]:
+    """Names of the layers of the fp32 file that recipes are applied to."""
+    source = open_source(variant)
+    config = source.config
+    content = to_tflite(source.build(), config, config.head_names, "fp32", licence=source.licence, author=source.author)
+    graph = read_graph(content)
+    return {graph.names[node.output] for node in graph.nodes}
 
 
 def test_depth_to_space_runs_in_float_among_int16_layers(graph_of):
