@@ -8,12 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blazeport.convert.source import open_source
+from blazeport.convert.tflite import to_tflite
 from blazeport.errors import ConfigError, ConversionError
 from blazeport.models.config import VARIANTS, get_config
 from blazeport.quantize.fit import Fit, read_fit
+from blazeport.quantize.graph import read_graph
 from blazeport.quantize.post_training import apply_fit, fit_graph, quantize_graph
+from blazeport.quantize.recipes import SHIPPED as SHIPPED_RECIPES
 from blazeport.quantize.recipes import Recipe, shipped_ranges, shipped_recipe
 from blazeport.quantize.refit import shipped_files
+from blazeport.runtime.interpreter import Model
 
 FACE = "face_detection_short_range"
 ROUNDED = Recipe(feedback_rounding=True, balance_channels=0.5)
@@ -81,10 +86,27 @@ def test_a_damaged_file_is_refused(fitted: Fit, tmp_path: Path, damage: str):
 
 
 @pytest.mark.parametrize(("variant", "heads", "precision", "path"), SHIPPED)
-def test_ranges_are_shipped_for_every_recipe_and_fit_it(variant, heads, precision, path: Path, graph_of):
-    graph = graph_of(variant, *heads)
-    content = apply_fit(graph, shipped_recipe(variant, precision), read_fit(path))
-    assert content[4:8] == b"TFL3"
+def test_ranges_are_shipped_for_every_recipe(variant: str, heads: tuple[str, ...], precision: str, path: Path):
+    fit = read_fit(path)
+    assert set(fit.output_ranges) == set(heads)
+    assert fit.input_range == get_config(variant).input_range
+    assert len(fit.media["media"]) == 38
+    assert not fit.media["demo"]
+    assert bool(fit.roundings) == shipped_recipe(variant, precision).feedback_rounding
+
+
+@pytest.mark.parametrize("variant", [FACE, "pose_landmark_lite"])
+def test_what_is_shipped_fits_the_network_with_any_of_its_heads(variant: str):
+    source = open_source(variant)
+    model = source.build()
+    for preset, heads in source.config.presets.items():
+        content = to_tflite(model, source.config, heads, "fp32", licence=source.licence, author=source.author)
+        for recipe in SHIPPED_RECIPES.glob(f"{variant}.*.json"):
+            precision = recipe.name.split(".")[1]
+            path = shipped_ranges(variant, heads, precision)
+            assert path is not None, (preset, precision)
+            quantized = apply_fit(read_graph(content), shipped_recipe(variant, precision), read_fit(path))
+            assert set(Model(quantized).outputs) == set(heads)
 
 
 def test_ranges_of_all_heads_are_taken_where_none_are_stored_for_just_these():
