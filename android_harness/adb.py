@@ -358,7 +358,7 @@ def adb_error(done: _Finished, serial: str | None, server: str | None) -> AdbErr
     kind: type[AdbError] = ConnectionLost
     message = f"The connection{_on(serial)} was lost before a result came (adb: {said or 'nothing'}). Run it again."
     for pattern, matched, explained in (
-        ("cannot connect to daemon|failed to check server|cannot connect to server|start (the )?(daemon|server)", AdbError,
+        ("cannot connect to (daemon|server)|failed to check server|start (the )?(daemon|server)", AdbError,
          f"No adb server answers{f' at {server}' if server else ''} (adb: {said}). Start it or correct the address."),
         ("No space left", NoSpace, f"{phone} has no space left. Run `blazeport android clean` or free its storage."),
         ("unauthorized|still authorizing|failed to authenticate", DeviceUnauthorized,
