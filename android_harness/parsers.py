@@ -150,7 +150,7 @@ def parse_cpu_list(text: str) -> tuple[int, ...] | Absent:
 
 def parse_clusters(text: str) -> tuple[Cluster, ...] | Absent:
     """Clock domains, slowest first, from blocks of a line `policy` and lines `file=content` of that cpufreq folder."""
-    clusters = []
+    clusters: list[Cluster] = []
     for block in re.split(r"^policy.*$", text, flags=re.MULTILINE)[1:]:
         fields = dict(re.findall(r"^([a-z_]+)=(.*)$", block, re.MULTILINE))
         cpus, max_khz = parse_cpu_list(fields.get("related_cpus", "")), _integer(fields.get("cpuinfo_max_freq"))
