@@ -177,14 +177,12 @@ class Guard:
 
     def _set(self, snapshot: Snapshot, journal: Journal) -> None:
         wanted = dict(self._plan(snapshot))
-        if not wanted:
-            return
         journal.write(wanted, snapshot)
         # Word splitting makes one line of what a command says.
         script = "\n".join(f"out=$({_CHANGES[name].apply} 2>&1); echo __SET:{name}:$?: $out" for name in wanted)
         text = self.device.script(f"set -f\n{script}", retry=True).stdout
         done = {name: (code, said.strip()) for name, code, said in re.findall(r"^__SET:(\w+):(\d+):(.*)$", text, re.M)}
-        for name in tuple(wanted):
+        for name in wanted:
             code, said = done.get(name, ("", "no answer"))
             if code == "0" and not said:
                 self.settings_applied[name] = "off" if name == "low_power" else "on"
@@ -278,20 +276,27 @@ class Journal:
         return dict(undo)
 
     def write(self, undo: Mapping[str, str], snapshot: Snapshot) -> None:
-        """Puts the journal on the disk, whole, before this returns."""
+        """Puts the journal on the disk, whole, before this returns.
+
+        Raises:
+            OutputError: the disk did not take it.
+        """
         model = "phone" if isinstance(snapshot.model, Absent) else snapshot.model
         record = {"schema_version": _SCHEMA_VERSION, "pid": os.getpid(), "model": model, "undo": dict(undo)}
         temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w") as stream:
-            json.dump(record, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY)
         try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+            with temporary.open("w") as stream:
+                json.dump(record, stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(self.path)
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+        except OSError as error:
+            raise OutputError(f"Cannot write the undo journal {self.path}: {error}. Nothing was changed.") from error
 
     def remove(self) -> None:
         """Forgets it: everything is undone."""
@@ -329,14 +334,13 @@ def _undo(device: Device, journal: Journal) -> list[str]:
         DeviceError: the phone is not reachable or refused; the journal stays.
     """
     undo = journal.read()
-    if not undo:
-        return []
     steps = [
         f"( {change.undo(value)} ) 2>/dev/null || {'failed=1' if change.must_undo else 'true'}"
         for change, value in ((_CHANGES[name], value) for name, value in undo.items())
     ]
     steps.append('[ -z "$failed" ]')
-    device.script("\n".join(steps), retry=True)
+    if undo:
+        device.script("\n".join(steps), retry=True)
     journal.remove()
     return list(undo)
 

@@ -37,7 +37,7 @@ _NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}"
 _OURS = re.compile(rf"(?:bundle-)?[0-9a-f]{{64}}(?:\.[0-9a-f]{{8}}\.part)?|scratch-[0-9a-f]{{16}}-{_NAME}")
 _SPARE_BYTES = 8 * 2**20
 _REMOVED_PER_CALL = 20  # old phones take 4 KB in one message
-_TIMEOUT_S = 120.0
+_SLOWEST_BYTES_PER_S = 1e6  # wireless debugging in a poor network; a push or a sha256sum slower than that has hung
 _CORRUPT = 95
 _OPEN_ROOT = f"""\
 if [ -L {ROOT} ]; then echo "{ROOT} is a link, which blazeport does not make: remove it" >&2; exit 94; fi
@@ -69,7 +69,12 @@ class Store:
     """What one session keeps on one phone, all of it below `ROOT`.
 
     Errors of adb pass through; everything here is idempotent, so a lost connection is repaired and tried once more.
+
+    Attributes:
+        timeout_s: what every call has, besides the time that its bytes need on a slow link.
     """
+
+    timeout_s = 60.0
 
     def __init__(self, device: Device) -> None:
         self.device = device
@@ -196,7 +201,8 @@ class Store:
         words = " ".join(map(quote, paths))
         text = self._script(
             f"{_OPEN_ROOT}rm -rf {quote(entry.final)}.*.part\n"
-            f"sha256sum {words} 2>/dev/null && chmod {entry.mode} {words} 2>/dev/null\ndf -k {ROOT}; true"
+            f"sha256sum {words} 2>/dev/null && chmod {entry.mode} {words} 2>/dev/null\ndf -k {ROOT}; true",
+            timeout_s=self._timeout_s(entry),
         )
         if _digests_in(text) == paths:
             return True
@@ -221,16 +227,16 @@ class Store:
                 links = [Path(folder, name) for name in entry.sources]
                 for link in links:
                     link.symlink_to(entry.sources[link.name].resolve())
-                self.device.push_many(links, f"{part}/")
+                self.device.push_many(links, f"{part}/", timeout_s=self._timeout_s(entry))
         else:
-            self.device.push(entry.sources[""], part)
+            self.device.push(entry.sources[""], part, timeout_s=self._timeout_s(entry))
         proofs = "\n".join(f"proven {quote(path)} {digest}" for path, digest in entry.paths(part).items())
         words = " ".join(map(quote, entry.paths(part)))
         result = self.device.script(
             f'proven() {{ case "$(sha256sum "$1")" in "$2"*) ;; *) rm -rf {quote(part)}; exit {_CORRUPT} ;; esac; }}\n'
             f"{proofs}\nchmod {entry.mode} {words} && rm -rf {quote(entry.final)} && "
             f"mv {quote(part)} {quote(entry.final)}",
-            timeout_s=_TIMEOUT_S,
+            timeout_s=self._timeout_s(entry),
             check=False,
         )
         if result.returncode not in (0, _CORRUPT):
@@ -249,8 +255,11 @@ class Store:
             self._script(f"rm -rf {words}")
         return len(names)
 
-    def _script(self, text: str, *, check: bool = True) -> str:
-        return self.device.script(text, timeout_s=_TIMEOUT_S, check=check, retry=True).stdout
+    def _timeout_s(self, entry: _Entry) -> float:
+        return self.timeout_s + sum(path.stat().st_size for path in entry.sources.values()) / _SLOWEST_BYTES_PER_S
+
+    def _script(self, text: str, *, check: bool = True, timeout_s: float | None = None) -> str:
+        return self.device.script(text, timeout_s=timeout_s or self.timeout_s, check=check, retry=True).stdout
 
 
 def _digest(path: Path) -> str:
