@@ -98,7 +98,7 @@ _PROBLEMS: dict[str, str | None] = {
     "device": None,
     "offline": "does not answer: plug it in again, or run `adb reconnect offline`",
     "unauthorized": "does not trust this computer: unlock it and accept the question on its screen",
-    "authorizing": "is checking this computer's key: try again in a moment",
+    "authorizing": "is being asked to trust this computer: unlock it and accept the question on its screen",
     "connecting": "is still connecting: try again in a moment",
     "no permissions": "may not be opened by this user: `apt install android-sdk-platform-tools-common`",
 }
@@ -309,10 +309,10 @@ class Device:
                     if state == "device":
                         return
                     time.sleep(0.2)
-            if "unauthorized" in state and time.monotonic() - start > _UNAUTHORIZED_FOR_S:
+            if "authoriz" in state and time.monotonic() - start > _UNAUTHORIZED_FOR_S:
                 break
         done = _Finished(("get-state",), 1, "", state)
-        if "unauthorized" in state:
+        if "authoriz" in state:
             raise adb_error(done, self.serial, self.adb.server)
         raise DeviceOffline(
             f"Phone {self.serial} did not come back within {timeout_s:g} s (adb: {state}). Check its cable or network.",
@@ -361,7 +361,7 @@ def adb_error(done: _Finished, serial: str | None, server: str | None) -> AdbErr
         ("cannot connect to (daemon|server)|failed to check server|start (the )?(daemon|server)", AdbError,
          f"No adb server answers{f' at {server}' if server else ''} (adb: {said}). Start it or correct the address."),
         ("No space left", NoSpace, f"{phone} has no space left. Run `blazeport android clean` or free its storage."),
-        ("unauthorized|still authorizing|failed to authenticate", DeviceUnauthorized,
+        ("unauthorized|authorizing|failed to authenticate", DeviceUnauthorized,
          f"{phone} does not trust this computer. Unlock it and accept the question on its screen."),
         ("no permissions|insufficient permissions", DeviceUnauthorized, f"{phone} {_PROBLEMS['no permissions']}."),
         ("device .*not found|no devices|device offline|still connecting|device unavailable", DeviceOffline,

@@ -149,7 +149,7 @@ class Store:
                 if _digest(temporary) == digest:
                     return
                 _LOGGER.warning("%s arrived damaged from %s", remote, self.device.serial)
-        raise CorruptTransfer(f"{remote} arrived damaged from {self.device.serial} twice. Check its cable or network.")
+            raise CorruptTransfer(f"{remote} arrived damaged from {self.device.serial} twice. Check the cable.")
 
     def names(self) -> tuple[str, ...]:
         """The names below `ROOT` that we make, whichever session made them."""
