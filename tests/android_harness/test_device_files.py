@@ -65,6 +65,15 @@ def test_what_is_not_there_cannot_be_pulled(adb_server: AdbServer, pixel: TestDe
     assert "No such file or directory" in failed.stdout + failed.stderr
 
 
+@pytest.mark.parametrize("remote", ["/system/bin/sh", "/data/model", "/data/local/tmp/../../outside"])
+def test_a_push_outside_the_shell_users_folders_is_denied(
+    adb_server: AdbServer, pixel: TestDevice, payload: Path, remote: str
+):
+    failed = adb_server.on(pixel, "push", str(payload), remote)
+    assert failed.returncode == 1
+    assert "Permission denied" in failed.stdout + failed.stderr
+
+
 def test_the_disk_has_the_room_that_df_tells(adb_server: AdbServer, pixel: TestDevice, payload: Path):
     pixel.set_free_bytes(1_024_000)
     assert adb_server.on(pixel, "shell", "df /data").stdout.splitlines()[1].split()[3] == "1000"

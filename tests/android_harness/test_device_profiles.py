@@ -11,6 +11,8 @@ from testing.adb_server import AdbServer
 from testing.device import TestDevice
 from testing.profiles import PROFILES, Profile
 
+# What a device says of itself does not depend on who asks.
+pytestmark = pytest.mark.parametrize("adb_server", ["adb-36"], indirect=True)
 FIXED = "cmd power set-fixed-performance-mode-enabled"
 
 

@@ -190,7 +190,8 @@ class TestDevice:
             self._heat(service_of_command.serve())
         elif name == "sync":
             stream.accept()
-            SyncService(stream, self.path, self._root.own, self.faults, self._free_bytes).serve()
+            root = self._root
+            SyncService(stream, root.path, root.own, root.writable, self.faults, self._free_bytes).serve()
         elif name == "reboot":
             stream.accept()
             self.reboot(0.2)

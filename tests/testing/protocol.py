@@ -12,7 +12,7 @@ from collections.abc import Callable
 VERSION = 0x01000001
 MAX_PAYLOAD = 1024 * 1024
 HEADER = struct.Struct("<4sIIIII")
-AUTH_TOKEN, AUTH_SIGNATURE, AUTH_PUBLIC_KEY = 1, 2, 3
+AUTH_TOKEN, AUTH_PUBLIC_KEY = 1, 3
 
 
 class DroppedError(Exception):
@@ -106,7 +106,7 @@ class Connection:
 
     def _dispatch(self, command: bytes, arg0: int, arg1: int, payload: bytes) -> None:
         if command in (b"CNXN", b"AUTH"):
-            self._greet()
+            self._greet(asked=command == b"AUTH" and arg0 == AUTH_PUBLIC_KEY)
         elif command == b"OPEN":
             self._last_id += 1
             stream = Stream(self, self._last_id, arg0)
@@ -118,10 +118,11 @@ class Connection:
         elif command == b"WRTE":
             self.send(b"CLSE", 0, arg0)
 
-    def _greet(self) -> None:
+    def _greet(self, *, asked: bool) -> None:
+        """Answers CNXN and AUTH. Once its user is `asked` to accept the key, an unauthorized phone waits in silence."""
         if self._greeting == "device":
             self.send(b"CNXN", VERSION, MAX_PAYLOAD, self._banner)
-        elif self._greeting == "unauthorized":
+        elif self._greeting == "unauthorized" and not asked:
             self.send(b"AUTH", AUTH_TOKEN, 0, bytes(20))
 
 
