@@ -27,8 +27,8 @@ ENVIRONMENT = {
 }
 DEVICE_NODES = ("full", "null", "random", "urandom", "zero")
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child")
-# The system is read-only, as on a phone; fake files of /proc lie over the real ones; the last shell lives as long as its
-# stdin is open.
+# The system is read-only, as on a phone; fake files of /proc lie over the real ones; the last shell lives as long
+# as its stdin is open.
 ENTER = """set -e
 root=$1
 mount --bind "$2" "$root/system"
@@ -50,7 +50,7 @@ def why_unavailable(arch: str) -> str | None:
     """Why no device of this architecture can run here; None when one can."""
     if not Path("/proc/self/ns/mnt").exists():
         return "the test device needs Linux"
-    missing = [name for name in ("unshare", "nsenter", "chroot", "mount") if shutil.which(name) is None]
+    missing = [name for name in ("unshare", "nsenter", "setpriv", "chroot", "mount") if shutil.which(name) is None]
     if missing:
         return f"the test device needs {', '.join(missing)}"
     probe = subprocess.run([*namespaces(*NAMESPACES), "true"], capture_output=True, text=True)
