@@ -153,7 +153,8 @@ class TestDevice:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
-                connection = Connection(sock, self.profile.banner, self._mode, self._open)
+                greeting = self._mode if self.profile.asks_for_key or self._mode != "device" else "open"
+                connection = Connection(sock, self.profile.banner, greeting, self._open)
                 self._connections = [each for each in self._connections if not each.closed] + [connection]
                 threading.Thread(target=connection.serve, daemon=True).start()
 
