@@ -109,6 +109,17 @@ def test_a_full_disk_is_told(adb_server: AdbServer, pixel: TestDevice, payload: 
     assert adb_server.on(pixel, "push", str(payload), REMOTE).returncode == 0
 
 
+def test_a_command_can_find_the_disk_full(adb_server: AdbServer, pixel: TestDevice):
+    scratch = "/data/local/tmp/blazeport/scratch-1"
+    adb_server.on(pixel, "shell", f"mkdir -p {scratch}")
+    pixel.fault("disk_full", at="shell")
+    failed = adb_server.on(pixel, "shell", f"cd {scratch} && head -c 100000 /dev/urandom > outputs")
+    assert "No space left on device" in failed.stderr
+    assert failed.returncode == 1
+    again = adb_server.on(pixel, "shell", f"cd {scratch} && ls && head -c 100000 /dev/urandom > outputs")
+    assert (again.stdout, again.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("place", ["now", "push", "shell"])
 def test_an_offline_device_is_refused_by_the_server(
     adb_server: AdbServer, pixel: TestDevice, payload: Path, place: str
@@ -181,7 +192,7 @@ def test_a_fault_lets_calls_pass_that_it_does_not_mean(adb_server: AdbServer, pi
 
 
 @pytest.mark.parametrize(
-    ("kind", "at"), [("melt", "push"), ("drop", "nowhere"), ("corrupt_byte", "now"), ("disk_full", "shell")]
+    ("kind", "at"), [("melt", "push"), ("drop", "nowhere"), ("corrupt_byte", "now"), ("disk_full", "pull")]
 )
 def test_a_fault_that_cannot_happen_is_not_armed(pixel: TestDevice, kind: str, at: str):
     with pytest.raises(ValueError, match=r"Received|Expected"):

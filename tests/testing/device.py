@@ -185,10 +185,10 @@ class TestDevice:
             newline = b"\r\n" if self.profile.terminal and name == "shell" else b"\n"
             call = self.faults.begin("shell", argument)
 
-            service_of_command = ShellService(
-                stream, functools.partial(self._root.popen, argument), call, v2=v2, newline=newline
-            )
-            self._heat(service_of_command.serve())
+            start = functools.partial(self._root.popen, argument)
+            with self._root.full(call.full_folder) if call.full_folder else contextlib.nullcontext():
+                usage = ShellService(stream, start, call, v2=v2, newline=newline).serve()
+            self._heat(usage)
         elif name == "sync":
             stream.accept()
             root = self._root

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from .system_image import UnavailableError, system_image, why_no_image
@@ -43,6 +43,10 @@ for node in "$root"/dev/*; do
 done
 exec chroot "$root" /system/bin/sh -c 'echo ready; while read line; do :; done'
 """
+
+
+FILL = 'for f; do mount -t tmpfs -o size=4k,mode=777 full "$f"; head -c 4096 /dev/zero >"$f/.full"; done'
+EMPTY = 'for f; do umount -l "$f"; done'
 
 
 @functools.cache
@@ -146,14 +150,35 @@ class DeviceRoot:
                 pipe.close()
         self._inside = 0
 
-    def popen(self, command: str, **pipes: int) -> subprocess.Popen[bytes]:
+    @contextlib.contextmanager
+    def full(self, pattern: str) -> Iterator[None]:
+        """While it lasts, no byte more can be written in the folders that match: they are file systems without room."""
+        folders = sorted(self.folder.glob(pattern.lstrip("/")))
+        self._mount(FILL, folders)
+        try:
+            yield
+        finally:
+            self._mount(EMPTY, folders)
+
+    def _mount(self, script: str, folders: Iterable[Path]) -> None:
+        if self._holder is None:
+            return
+        user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
+        enter = ["nsenter", "-t", str(self._inside), "-m", *user, "--", "/bin/sh", "-c", script, "sh"]
+        subprocess.run([*enter, *map(str, folders)], check=False, capture_output=True)
+
+    def popen(self, command: str, *, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         """Starts `sh -c command` on the device as its shell user."""
         nsenter = shutil.which("nsenter") or "nsenter"
         user = ["-S", str(SHELL_USER), "-G", str(SHELL_USER)] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
         enter = [nsenter, "-t", str(self._inside), "-m", "-u", "-p", "-r", "-w", *user]
-        words = os.fsencode(command)
         return subprocess.Popen(
-            [*enter, "--", "/system/bin/sh", "-c", words], env=ENVIRONMENT, start_new_session=True, **pipes
+            [*enter, "--", "/system/bin/sh", "-c", command],
+            env=ENVIRONMENT,
+            start_new_session=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
         )
 
     def _build(self) -> None:
