@@ -34,7 +34,8 @@ def test_every_phone_prints_its_own_texts(phone: Callable[..., TestDevice], adb_
         printed = adb_server.run("-s", device.serial, "shell", f"dumpsys {service}", text=False).stdout.decode()
         assert printed == text.replace("\n", newline)
     listed = adb_server.on(device, "shell", "getprop").stdout.replace("\r", "").splitlines()
-    assert set(listed) == {f"[{name}]: [{value}]" for name, value in profile.properties.items()}
+    expected = {**profile.properties, "ro.blazeport.synthetic": "1"}
+    assert set(listed) == {f"[{name}]: [{value}]" for name, value in expected.items()}
 
 
 def test_a_pixel_has_three_kinds_of_cores(pixel: TestDevice, tell: Callable[..., str]):
