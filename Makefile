@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench bench-peer clean
+.PHONY: help setup export test lint typecheck bench bench-peer test-device clean
 
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
@@ -11,10 +11,10 @@ OUT ?= build/export
 CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
 PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
-export VARIANTS HEADS PRECISIONS CALIBRATION OUT CLIP
+export VARIANTS HEADS PRECISIONS CALIBRATION OUT CLIP PROFILE ARCH
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
 
@@ -40,6 +40,9 @@ bench: setup ## Measure the latency of build/export against the official files
 
 bench-peer: setup build/peer/.mediapipe ## Measure the tracking loop against the mediapipe package (CLIP= a video with one person)
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
+
+test-device: .venv/.environment ## Run a phone for tests by hand (PROFILE=pixel|samsung|old_phone|… ARCH=native|arm64)
+	@PYTHONPATH=tests $(PYTHON) -m testing.run_device $(if $(PROFILE),--profile "$$PROFILE") $(if $(ARCH),--arch "$$ARCH")
 
 clean: ## Remove build/ (the environment stays)
 	@rm -rf build

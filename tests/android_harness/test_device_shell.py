@@ -65,5 +65,4 @@ def test_a_hostile_property_is_printed_as_it_is(adb_server: AdbServer, pixel: Te
 
 
 def test_nothing_leaves_the_root_by_its_name(pixel: TestDevice):
-    top = pixel.path("/")
-    assert pixel.path("/data/../../../../etc/hostname").is_relative_to(top)
+    assert pixel.path("/data/../../../../data/a") == pixel.path("/") / "data/a"

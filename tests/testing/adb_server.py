@@ -73,7 +73,17 @@ class AdbServer:
         }
         command = [str(self.binary), "-P", str(self.port), "nodaemon", "server"]
         self._process = subprocess.Popen(
-            [*namespaces("--mount", "--kill-child", "--fork"), "/bin/sh", "-c", HIDE_USB, "sh", *command],
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                *namespaces("--mount", "--kill-child", "--fork"),
+                "/bin/sh",
+                "-c",
+                HIDE_USB,
+                "sh",
+                *command,
+            ],
             env=self.env,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -153,7 +153,8 @@ class TestDevice:
         with contextlib.suppress(OSError):
             while True:
                 sock, _ = listener.accept()
-                connection = Connection(sock, self.profile.banner, self._mode, self._open)
+                greeting = self._mode if self.profile.asks_for_key or self._mode != "device" else "open"
+                connection = Connection(sock, self.profile.banner, greeting, self._open)
                 self._connections = [each for each in self._connections if not each.closed] + [connection]
                 threading.Thread(target=connection.serve, daemon=True).start()
 
@@ -184,13 +185,14 @@ class TestDevice:
             newline = b"\r\n" if self.profile.terminal and name == "shell" else b"\n"
             call = self.faults.begin("shell", argument)
 
-            service_of_command = ShellService(
-                stream, functools.partial(self._root.popen, argument), call, v2=v2, newline=newline
-            )
-            self._heat(service_of_command.serve())
+            start = functools.partial(self._root.popen, argument)
+            with self._root.full(call.full_folder) if call.full_folder else contextlib.nullcontext():
+                usage = ShellService(stream, start, call, v2=v2, newline=newline).serve()
+            self._heat(usage)
         elif name == "sync":
             stream.accept()
-            SyncService(stream, self.path, self._root.own, self.faults, self._free_bytes).serve()
+            root = self._root
+            SyncService(stream, root.path, root.own, root.writable, self.faults, self._free_bytes).serve()
         elif name == "reboot":
             stream.accept()
             self.reboot(0.2)

@@ -8,10 +8,11 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent / "scripts"
+from .system_image import UnavailableError, system_image, why_no_image
+
 SHELL_USER = 2000
 ENVIRONMENT = {
     "PATH": "/product/bin:/system/bin:/system/xbin:/vendor/bin",
@@ -24,50 +25,42 @@ ENVIRONMENT = {
     "TMPDIR": "/data/local/tmp",
     "USER": "shell",
 }
-# Where Debian's programs expect their loader; the root has none there, as a phone has no glibc.
-LOADERS = {"native": "/lib64/ld-linux-x86-64.so.2", "arm64": "/lib/ld-linux-aarch64.so.1"}
-TRIPLETS = {"native": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
-# Debian's toybox has these; a phone's has not, or a script plays it.
-LEFT_OUT = ("chroot", "halt", "insmod", "mount", "nsenter", "pivot_root", "poweroff", "reboot", "su", "switch_root")
-ARM64_ROOT = Path(__file__).parents[2] / "build" / "test-device" / "arm64"
-PEOPLE = "root:x:0:0::/:/system/bin/sh\nshell:x:2000:2000::/:/system/bin/sh\n"
-PEOPLE_GROUPS = "root:x:0:\nshell:x:2000:\n"
+DEVICE_NODES = ("full", "null", "random", "urandom", "zero")
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child")
-# Fake files of /proc are mounted over the real ones. The shell at the end lives as long as its stdin is open.
+# The system is read-only, as on a phone; fake files of /proc lie over the real ones; the last shell lives as long
+# as its stdin is open.
 ENTER = """set -e
 root=$1
+mount --bind "$2" "$root/system"
+mount -o remount,bind,ro "$root/system"
 hostname localhost
 mount -t proc proc "$root/proc"
 for fake in "$root"/state/proc/*; do
     [ ! -f "$fake" ] || mount --bind "$fake" "$root/proc/${fake##*/}"
 done
-for node in full null random urandom zero; do
-    mount --bind "/dev/$node" "$root/dev/$node"
+for node in "$root"/dev/*; do
+    mount --bind "/dev/${node##*/}" "$node"
 done
 exec chroot "$root" /system/bin/sh -c 'echo ready; while read line; do :; done'
 """
 
 
-class UnavailableError(Exception):
-    """This machine cannot make such a root; the message is the reason."""
+FILL = 'for f; do mount -t tmpfs -o size=4k,mode=777 full "$f"; head -c 4096 /dev/zero >"$f/.full"; done'
+EMPTY = 'for f; do umount -l "$f"; done'
 
 
 @functools.cache
 def why_unavailable(arch: str) -> str | None:
-    """Why no root of this architecture can be made here; None when it can."""
-    if os.name != "posix" or not Path("/proc/self/ns/mnt").exists():
+    """Why no device of this architecture can run here; None when one can."""
+    if not Path("/proc/self/ns/mnt").exists():
         return "the test device needs Linux"
-    missing = [name for name in ("unshare", "nsenter", "chroot", "mount") if shutil.which(name) is None]
-    if arch == "native":
-        missing += [name for name in ("mksh", "toybox") if shutil.which(name) is None]
+    missing = [name for name in ("unshare", "nsenter", "setpriv", "chroot", "mount") if shutil.which(name) is None]
     if missing:
-        return f"the test device needs {', '.join(missing)} (Debian: apt install mksh toybox)"
+        return f"the test device needs {', '.join(missing)}"
     probe = subprocess.run([*namespaces(*NAMESPACES), "true"], capture_output=True, text=True)
     if probe.returncode:
         return f"the test device needs root or user namespaces ({probe.stderr.strip()})"
-    if arch == "arm64":
-        return "the arm64 test device is not built yet"
-    return None
+    return why_no_image(arch)
 
 
 def namespaces(*options: str) -> list[str]:
@@ -93,12 +86,12 @@ class DeviceRoot:
         self._arch = arch
         self._holder: subprocess.Popen[str] | None = None
         self._inside = 0
-        self._build(frozenset(without_tools))
+        self._system = system_image(arch, frozenset(without_tools))
+        self._build()
 
     def path(self, remote: str) -> Path:
         """Host path of a remote path, links resolved inside the root."""
-        top = self.folder.resolve()
-        here = top
+        top = here = self.folder.resolve()
         for part in remote.split("/"):
             if part == "..":
                 here = here.parent if here != top else top
@@ -107,7 +100,14 @@ class DeviceRoot:
                 if here.is_symlink():
                     target = here.readlink()
                     here = top / str(target).lstrip("/") if target.is_absolute() else here.parent / target
+        if here.is_relative_to(top / "system"):
+            return self._system / here.relative_to(top / "system")
         return here
+
+    def writable(self, path: Path) -> bool:
+        """Whether the shell user may write to this host path: a phone lets it into two folders."""
+        top = self.folder.resolve()
+        return any(path.is_relative_to(top / each) for each in ("data/local/tmp", "sdcard"))
 
     def own(self, path: Path) -> None:
         """Gives a file or folder to the shell user."""
@@ -116,7 +116,7 @@ class DeviceRoot:
 
     def start(self) -> None:
         """Makes the namespaces. They and every process in them end with `stop`, or with this process."""
-        command = [*namespaces(*NAMESPACES), "/bin/sh", "-c", ENTER, "sh", str(self.folder)]
+        command = [*namespaces(*NAMESPACES), "/bin/sh", "-c", ENTER, "sh", str(self.folder), str(self._system)]
         self._holder = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -150,72 +150,48 @@ class DeviceRoot:
                 pipe.close()
         self._inside = 0
 
-    def popen(self, command: str, **pipes: int) -> subprocess.Popen[bytes]:
+    @contextlib.contextmanager
+    def full(self, pattern: str) -> Iterator[None]:
+        """While it lasts, no byte more can be written in the folders that match: they are file systems without room."""
+        folders = sorted(self.folder.glob(pattern.lstrip("/")))
+        self._mount(FILL, folders)
+        try:
+            yield
+        finally:
+            self._mount(EMPTY, folders)
+
+    def _mount(self, script: str, folders: Iterable[Path]) -> None:
+        if self._holder is None:
+            return
+        user = [] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
+        enter = ["nsenter", "-t", str(self._inside), "-m", *user, "--", "/bin/sh", "-c", script, "sh"]
+        subprocess.run([*enter, *map(str, folders)], check=False, capture_output=True)
+
+    def popen(self, command: str, *, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
         """Starts `sh -c command` on the device as its shell user."""
         nsenter = shutil.which("nsenter") or "nsenter"
         user = ["-S", str(SHELL_USER), "-G", str(SHELL_USER)] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
         enter = [nsenter, "-t", str(self._inside), "-m", "-u", "-p", "-r", "-w", *user]
-        words = os.fsencode(command)
         return subprocess.Popen(
-            [*enter, "--", "/system/bin/sh", "-c", words], env=ENVIRONMENT, start_new_session=True, **pipes
+            [*enter, "--", "/system/bin/sh", "-c", command],
+            env=ENVIRONMENT,
+            start_new_session=True,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
         )
 
-    def _build(self, without_tools: frozenset[str]) -> None:
-        for name in ("system/bin", "system/lib64", "data/local/tmp", "proc", "dev", "sys", "sdcard", "state"):
+    def _build(self) -> None:
+        for name in ("system", "data/local/tmp", "proc", "dev", "sys", "sdcard", "state"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o755)
-        self.own(self.folder / "data/local/tmp")
-        for node in ("full", "null", "random", "urandom", "zero"):
+        for each in ("data/local/tmp", "sdcard"):
+            self.own(self.folder / each)
+        for node in DEVICE_NODES:
             (self.folder / "dev" / node).touch()
-        bin_folder = self.folder / "system/bin"
         for name in ("bin", "etc"):
             if not (self.folder / name).is_symlink():
                 (self.folder / name).symlink_to(f"system/{name}")
-        write_tree(self.folder / "system/etc", {"passwd": PEOPLE, "group": PEOPLE_GROUPS})
-        self._install_programs(bin_folder)
-        applets = subprocess.run([_program("toybox", "native")], capture_output=True, text=True, check=True).stdout
-        scripts = {path.name for path in SCRIPTS.iterdir()}
-        for name in set(applets.split()) - set(LEFT_OUT) - scripts - without_tools:
-            (bin_folder / name).unlink(missing_ok=True)
-            (bin_folder / name).symlink_to("toybox")
-        for name in scripts - without_tools:
-            shutil.copyfile(SCRIPTS / name, bin_folder / name)
-            (bin_folder / name).chmod(0o755)
-
-    def _install_programs(self, bin_folder: Path) -> None:
-        loader = LOADERS[self._arch]
-        own_loader = b"/system/lib64/ld.so".ljust(len(loader), b"\0")
-        for name in ("mksh", "toybox"):
-            data = _program(name, self._arch).read_bytes().replace(loader.encode() + b"\0", own_loader + b"\0")
-            (bin_folder / name).write_bytes(data)
-            (bin_folder / name).chmod(0o755)
-        (bin_folder / "sh").unlink(missing_ok=True)
-        (bin_folder / "sh").symlink_to("mksh")
-        # The loader's only folder of libraries, renamed to one that no other program searches.
-        searched = f"/lib/{TRIPLETS[self._arch]}/"
-        private = "/system/lib64/own".ljust(len(searched) - 1, "_") + "/"
-        text = _library(Path(loader).name, self._arch).read_bytes().replace(searched.encode(), private.encode())
-        (self.folder / "system/lib64/ld.so").write_bytes(text)
-        (self.folder / "system/lib64/ld.so").chmod(0o755)
-        libraries = self.folder / private.strip("/")
-        libraries.mkdir(exist_ok=True)
-        for name in ("libc.so.6", "libm.so.6", "libcrypt.so.1"):
-            shutil.copyfile(_library(name, self._arch), libraries / name)
-
-
-def _program(name: str, arch: str) -> Path:
-    if arch == "arm64":
-        return ARM64_ROOT / "bin" / name
-    return Path(shutil.which(name) or f"/bin/{name}").resolve()
-
-
-def _library(name: str, arch: str) -> Path:
-    triplet = TRIPLETS[arch]
-    base = ARM64_ROOT if arch == "arm64" else Path("/")
-    for folder in (f"lib/{triplet}", f"usr/lib/{triplet}", "lib64", "lib"):
-        if (path := base / folder / name).exists():
-            return path.resolve()
-    raise UnavailableError(f"the test device needs {name} for {triplet}")
 
 
 def write_tree(root: Path, files: Mapping[str, str | None]) -> None:

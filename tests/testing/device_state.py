@@ -10,6 +10,8 @@ from .device_root import DeviceRoot, write_tree
 from .profiles import Profile
 from .thermal_model import ThermalModel
 
+# Tells the harness that no number from here is a phone's.
+SYNTHETIC = "ro.blazeport.synthetic"
 SETTINGS = {
     "global/airplane_mode_on": "0",
     "global/low_power": "0",
@@ -27,7 +29,8 @@ def lay_out(root: DeviceRoot, profile: Profile) -> None:
     """Writes the files of a phone that has just been unpacked; a phone that is there already stays as it is."""
     if (root.folder / "state/num_cores").exists():
         return
-    state = {f"state/props/{name}": value for name, value in profile.properties.items()}
+    properties = {**profile.properties, SYNTHETIC: "1"}
+    state = {f"state/props/{name}": value for name, value in properties.items()}
     state |= {f"state/settings/{name}": value for name, value in SETTINGS.items()}
     state |= {f"state/dumpsys/{name}": text for name, text in profile.dumps.items()}
     state |= {

@@ -31,6 +31,7 @@ class Fault:
         times: In how many calls it strikes.
         matching: Strikes only where the remote path or the command holds this.
         bytes_per_s: Speed of a slow link.
+        folder: Where a command finds the disk full: a pattern of remote folders.
         seconds: How long a restart takes; None: until `power_on`.
         struck: How often it has struck.
     """
@@ -42,6 +43,7 @@ class Fault:
     times: int = 1
     matching: str = ""
     bytes_per_s: float = 1e6
+    folder: str = "/data/local/tmp/blazeport/scratch-*"
     seconds: float | None = 0.2
     struck: int = 0
 
@@ -50,8 +52,8 @@ class Fault:
             raise ValueError(f"Expected a kind of {KINDS} at one of {PLACES}. Received: {self.kind!r} at {self.at!r}.")
         if self.kind in NEEDS_BYTES and self.at == "now":
             raise ValueError(f"{self.kind} needs bytes to pass. Expected at='push', 'pull' or 'shell'.")
-        if self.kind == "disk_full" and self.at != "push":
-            raise ValueError(f"Only a push can fill the disk. Received: at={self.at!r}.")
+        if self.kind == "disk_full" and self.at == "pull":
+            raise ValueError("A pull needs no room on the device. Expected at='push' or 'shell'.")
 
 
 @dataclass
@@ -102,6 +104,12 @@ class Call:
         self._fault = fault
         self._passed = 0
 
+    @property
+    def full_folder(self) -> str | None:
+        """Pattern of the folders in which this command finds no room."""
+        fault = self._fault
+        return fault.folder if fault is not None and (fault.kind, fault.at) == ("disk_full", "shell") else None
+
     def started(self) -> None:
         """The call has begun: a fault that waits for no byte strikes.
 
@@ -121,7 +129,7 @@ class Call:
         """
         fault, before = self._fault, self._passed
         self._passed += len(data)
-        if fault is None or not data or self._passed <= fault.after_bytes:
+        if fault is None or not data or self.full_folder or self._passed <= fault.after_bytes:
             yield data
             return
         if fault.kind == "slow_link":

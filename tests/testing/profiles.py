@@ -108,6 +108,7 @@ class Profile:
         has_thermal_zones: Whether /sys/class/thermal exists (the shell may not read it).
         fixed_performance: Whether its Power HAL knows the fixed-performance mode.
         missing_tools: Programs it has not.
+        asks_for_key: Whether adbd wants to know who connects.
         terminal: Whether `shell:` always runs in a terminal, which ends lines with CRLF (before Android 7).
         meminfo: Its /proc/meminfo.
         free_bytes: What `df /data` says is free.
@@ -122,6 +123,7 @@ class Profile:
     has_thermal_zones: bool = True
     fixed_performance: bool = True
     missing_tools: tuple[str, ...] = ()
+    asks_for_key: bool = True
     terminal: bool = False
     meminfo: str = "MemTotal:        7766184 kB\nMemFree:          412312 kB\nMemAvailable:    3921044 kB\n"
     free_bytes: int = 64_000_000_000
@@ -282,6 +284,7 @@ EMULATOR = Profile(
     ),
     has_thermal_zones=False,
     fixed_performance=False,
+    asks_for_key=False,
 )
 PROFILES = MappingProxyType(
     {each.name: each for each in (PIXEL, SAMSUNG, NEWER_SAMSUNG, OLD_PHONE, SPARSE_PHONE, EMULATOR)}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import os
 import socket
 import struct
 import threading
@@ -13,6 +14,7 @@ VERSION = 0x01000001
 MAX_PAYLOAD = 1024 * 1024
 HEADER = struct.Struct("<4sIIIII")
 AUTH_TOKEN, AUTH_SIGNATURE, AUTH_PUBLIC_KEY = 1, 2, 3
+TOKEN_BYTES = 20
 
 
 class DroppedError(Exception):
@@ -25,7 +27,8 @@ class Connection:
     Args:
         sock: The accepted socket; the connection owns it.
         banner: What the device says of itself, `device::…`.
-        greeting: "device" (accept any key), "unauthorized" (refuse every key) or "offline" (accept and stay silent).
+        greeting: "open" (ask for no key), "device" (accept the first key), "unauthorized" (refuse every key) or
+            "offline" (stay silent).
         on_open: Called in a thread of its own with every stream and the service it asks for.
     """
 
@@ -106,7 +109,7 @@ class Connection:
 
     def _dispatch(self, command: bytes, arg0: int, arg1: int, payload: bytes) -> None:
         if command in (b"CNXN", b"AUTH"):
-            self._greet()
+            self._greet(arg0 if command == b"AUTH" else None)
         elif command == b"OPEN":
             self._last_id += 1
             stream = Stream(self, self._last_id, arg0)
@@ -118,11 +121,12 @@ class Connection:
         elif command == b"WRTE":
             self.send(b"CLSE", 0, arg0)
 
-    def _greet(self) -> None:
-        if self._greeting == "device":
+    def _greet(self, key: int | None) -> None:
+        """Answers CNXN (`key` None) and AUTH. Once it has a public key, an unauthorized phone waits for its user."""
+        if self._greeting == "open" or (self._greeting == "device" and key == AUTH_SIGNATURE):
             self.send(b"CNXN", VERSION, MAX_PAYLOAD, self._banner)
-        elif self._greeting == "unauthorized":
-            self.send(b"AUTH", AUTH_TOKEN, 0, bytes(20))
+        elif self._greeting != "offline" and key != AUTH_PUBLIC_KEY:
+            self.send(b"AUTH", AUTH_TOKEN, 0, os.urandom(TOKEN_BYTES))
 
 
 class Stream:

@@ -9,6 +9,7 @@ import signal
 import struct
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,7 @@ from .protocol import DroppedError, Stream
 STDIN, STDOUT, STDERR, EXIT, CLOSE_STDIN = 0, 1, 2, 3, 4
 MESSAGE = struct.Struct("<BI")
 CHUNK = 32 * 1024
+FORKED_WITHIN_S = 1.0
 
 
 class ShellService:
@@ -109,7 +111,11 @@ class ShellService:
 
 def hang_up(process: subprocess.Popen[bytes]) -> None:
     """Sends SIGHUP to the command, as adbd does when its client has gone: what ignores it runs on."""
+    children: list[str] = []
+    deadline = time.monotonic() + FORKED_WITHIN_S
     with contextlib.suppress(OSError):
-        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        while not children and process.returncode is None and time.monotonic() < deadline:
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            time.sleep(0 if children else 0.002)
         for child in children:
             os.kill(int(child), signal.SIGHUP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import struct
@@ -28,6 +29,7 @@ class SyncService:
         stream: Where the requests come from.
         path: Remote path → host path.
         own: Gives a file or folder to the device's shell user.
+        writable: Whether the shell user may write there.
         faults: The device's armed faults.
         room: Bytes free on the device.
     """
@@ -37,12 +39,14 @@ class SyncService:
         stream: Stream,
         path: Callable[[str], Path],
         own: Callable[[Path], None],
+        writable: Callable[[Path], bool],
         faults: Faults,
         room: Callable[[], int | None],
     ) -> None:
         self._stream = stream
         self._path = path
         self._own = own
+        self._writable = writable
         self._faults = faults
         self._room = room
 
@@ -109,6 +113,8 @@ class SyncService:
         made = False
         try:
             call.started()
+            if not self._writable(path):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
             self._make_parents(path.parent)
             with contextlib.suppress(FileNotFoundError):
                 path.unlink()
@@ -138,7 +144,7 @@ class SyncService:
                 if room is not None:
                     room -= len(piece)
                     if room < 0:
-                        raise OSError(28, os.strerror(28))
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 file.write(piece)
                 file.flush()
 
@@ -167,7 +173,7 @@ class SyncService:
                     for piece in call.pieces(chunk):
                         self._stream.write(REQUEST.pack(b"DATA", len(piece)) + piece)
         except OSError as error:
-            self._fail(f"{'read' if error.errno == 28 else 'open'} failed: {error.strerror}")
+            self._fail(f"{'read' if error.errno == errno.ENOSPC else 'open'} failed: {error.strerror}")
             return
         self._stream.write(REQUEST.pack(b"DONE", 0))
 
