@@ -24,17 +24,15 @@ from typing import TypeVar
 from ..errors import (
     AdbError,
     AdbTimeout,
-    CommandFailed,
     ConfigError,
     ConnectionLost,
     DeviceError,
     DeviceOffline,
-    DeviceUnauthorized,
     InputError,
-    NoSpace,
     OutputError,
 )
 from ..files import atomic_path
+from .adb_errors import STATE_PROBLEMS, Finished, adb_error, command_failed, to_phone
 
 _STATES = (
     "device|offline|unauthorized|authorizing|connecting|no permissions|"
@@ -91,25 +89,7 @@ class DeviceEntry:
         """Why this phone cannot be used and what to do about it; None when it can."""
         if not _SERIAL.fullmatch(self.serial):
             return "has a serial that adb cannot select safely"
-        return _PROBLEMS.get(self.state, f"is in the state {self.state!r}: start it normally")
-
-
-_PROBLEMS: dict[str, str | None] = {
-    "device": None,
-    "offline": "does not answer: plug it in again, or run `adb reconnect offline`",
-    "unauthorized": "does not trust this computer: unlock it and accept the question on its screen",
-    "authorizing": "is being asked to trust this computer: unlock it and accept the question on its screen",
-    "connecting": "is still connecting: try again in a moment",
-    "no permissions": "may not be opened by this user: `apt install android-sdk-platform-tools-common`",
-}
-
-
-@dataclass(frozen=True)
-class _Finished:
-    command: tuple[str, ...]
-    returncode: int
-    stdout: str
-    stderr: str
+        return STATE_PROBLEMS.get(self.state, f"is in the state {self.state!r}: start it normally")
 
 
 class Adb:
@@ -150,7 +130,7 @@ class Adb:
         device.wait_until_ready(timeout_s=timeout_s)
         return device
 
-    def run(self, words: Sequence[str], *, timeout_s: float, serial: str | None = None) -> _Finished:
+    def run(self, words: Sequence[str], *, timeout_s: float, serial: str | None = None) -> Finished:
         """Runs adb once and returns whatever it did.
 
         Raises:
@@ -174,7 +154,7 @@ class Adb:
         except subprocess.TimeoutExpired as error:
             _kill(process)
             raise AdbTimeout(
-                f"adb {words[0]} did not end within {timeout_s:g} s{_on(serial)}. Check that the phone answers.",
+                f"adb {words[0]} did not end within {timeout_s:g} s{to_phone(serial)}. Check that the phone answers.",
                 command=command,
                 stdout=_text(error.stdout),
                 stderr=_text(error.stderr),
@@ -183,9 +163,9 @@ class Adb:
         except BaseException:
             _kill(process)
             raise
-        return _Finished(command, process.returncode, _text(out), _text(err))
+        return Finished(command, process.returncode, _text(out), _text(err))
 
-    def _checked(self, words: Sequence[str], *, timeout_s: float) -> _Finished:
+    def _checked(self, words: Sequence[str], *, timeout_s: float) -> Finished:
         done = self.run(words, timeout_s=timeout_s)
         if done.returncode != 0:
             raise adb_error(done, None, self.server)
@@ -248,7 +228,9 @@ class Device:
                 raise adb_error(done, self.serial, self.adb.server)
             result = ShellResult(done.stdout[: ended.start()], int(ended[1]), done.stderr)
             if check and result.returncode != 0:
-                raise _command_failed(done.command, result, self.serial)
+                raise command_failed(
+                    Finished(done.command, result.returncode, result.stdout, result.stderr), self.serial
+                )
             return result
 
         return self._retried(once) if retry else once()
@@ -311,7 +293,7 @@ class Device:
                     time.sleep(0.2)
             if "authoriz" in state and time.monotonic() - start > _UNAUTHORIZED_FOR_S:
                 break
-        done = _Finished(("get-state",), 1, "", state)
+        done = Finished(("get-state",), 1, "", state)
         if "authoriz" in state:
             raise adb_error(done, self.serial, self.adb.server)
         raise DeviceOffline(
@@ -322,10 +304,10 @@ class Device:
             serial=self.serial,
         )
 
-    def _run(self, words: Sequence[str], timeout_s: float, *, select: bool = True) -> _Finished:
+    def _run(self, words: Sequence[str], timeout_s: float, *, select: bool = True) -> Finished:
         self.calls += 1
         done = self.adb.run(words, timeout_s=timeout_s, serial=self.serial if select else None)
-        return _Finished(done.command, done.returncode, done.stdout, done.stderr)
+        return Finished(done.command, done.returncode, done.stdout, done.stderr)
 
     def _retried(self, once: Callable[[], T]) -> T:
         try:
@@ -345,53 +327,6 @@ def parse_devices(text: str) -> tuple[DeviceEntry, ...]:
             details = dict(re.findall(r"(?:^|\s)([a-z_]+):(\S+)", found[3]))
             entries.append(DeviceEntry(found[1], found[2], details))
     return tuple(entries)
-
-
-def adb_error(done: _Finished, serial: str | None, server: str | None) -> AdbError:
-    """The typed error for an adb process that failed, by adb's own words."""
-    lines = [line.strip() for line in f"{done.stderr}\n{done.stdout}".splitlines()]
-    own = [
-        line for line in lines if re.match(r"(adb|error|\* (cannot|failed)|cannot|failed|unable)(?! [VDIWEF] )", line)
-    ]
-    said = " / ".join(dict.fromkeys(own or list(filter(None, lines))[-1:]))[-400:]
-    phone = f"Phone {serial}"
-    kind: type[AdbError] = ConnectionLost
-    message = f"The connection{_on(serial)} was lost before a result came (adb: {said or 'nothing'}). Run it again."
-    for pattern, matched, explained in (
-        ("cannot connect to (daemon|server)|failed to check server|start (the )?(daemon|server)", AdbError,
-         f"No adb server answers{f' at {server}' if server else ''} (adb: {said}). Start it or correct the address."),
-        ("No space left", NoSpace, f"{phone} has no space left. Run `blazeport android clean` or free its storage."),
-        ("unauthorized|authorizing|failed to authenticate", DeviceUnauthorized,
-         f"{phone} does not trust this computer. Unlock it and accept the question on its screen."),
-        ("no permissions|insufficient permissions", DeviceUnauthorized, f"{phone} {_PROBLEMS['no permissions']}."),
-        ("device .*not found|no devices|device offline|still connecting|device unavailable", DeviceOffline,
-         f"{phone} is not attached or does not answer (adb: {said}). Check its cable and `adb devices`."),
-    ):  # fmt: skip
-        if re.search(pattern, said, re.IGNORECASE):
-            kind, message = matched, explained
-            break
-    return kind(
-        message,
-        command=done.command,
-        returncode=done.returncode,
-        stdout=done.stdout,
-        stderr=done.stderr,
-        serial=serial,
-    )
-
-
-def _command_failed(command: tuple[str, ...], result: ShellResult, serial: str) -> AdbError:
-    said = (result.stderr.strip() or result.stdout.strip()).splitlines()
-    full = any("No space left on device" in line for line in said)
-    last = said[-1][:400] if said else "nothing"
-    return (NoSpace if full else CommandFailed)(
-        f"A command on {serial} returned {result.returncode} and said: {last}",
-        command=command,
-        returncode=result.returncode,
-        stdout=result.stdout,
-        stderr=result.stderr,
-        serial=serial,
-    )
 
 
 def _find(binary: Path | str | None, env: Mapping[str, str]) -> str:
@@ -424,7 +359,3 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _text(data: bytes | None) -> str:
     """Bytes from a phone; old phones send `\\r\\n` and adb on Windows makes that `\\r\\r\\n`."""
     return re.sub(r"\r+\n", "\n", (data or b"").decode(errors="replace"))
-
-
-def _on(serial: str | None) -> str:
-    return f" to {serial}" if serial else ""

@@ -49,7 +49,7 @@ def devices(servers: tuple[str, ...], as_json: bool) -> None:
         print_json([each.to_record() for each in found])
     else:
         columns = ("serial", "phone", "Android", "SoC", "cores", "°C", "battery", "can", "problem")
-        print_table(columns, map(_row, found), right=("°C", "battery"))
+        print_table(columns, ([_plain(cell) for cell in _row(each)] for each in found), right=("°C", "battery"))
 
 
 @click.command()
@@ -71,7 +71,7 @@ def clean(servers: tuple[str, ...], serials: tuple[str, ...]) -> None:
         click.echo(sentence)
 
 
-def _row(each: Attached) -> tuple[object, ...]:
+def _row(each: Attached) -> tuple[str, ...]:
     from ..android_harness.parsers import Absent
 
     serial = each.entry.serial if each.server is None else f"{each.entry.serial} at {each.server}"
@@ -99,3 +99,10 @@ def _row(each: Attached) -> tuple[object, ...]:
         ", ".join(each.abilities) or "-",
         problem,
     )
+
+
+def _plain(text: str) -> str:
+    """A phone's text as a table cell: no markup of rich's, nothing that steers a terminal."""
+    from rich.markup import escape
+
+    return escape("".join(each if each.isprintable() else "?" for each in text))

@@ -19,11 +19,13 @@ from testing.device import TestDevice
 
 STAY = "global/stay_on_while_plugged_in"
 LOW_POWER = "global/low_power"
+# A shell that starts tests in the background would have them ignore SIGINT.
 RUN = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from blazeport.android_harness.adb import Adb
 from blazeport.android_harness.guard import Guard
+signal.signal(signal.SIGINT, signal.default_int_handler)
 binary, serial, journals = sys.argv[1:]
 with Guard(Adb(binary).device(serial), journal_dir=Path(journals)):
     print("ready", flush=True)
@@ -73,6 +75,7 @@ def start_run(adb_server: AdbServer, phone: TestDevice, journals: Path) -> subpr
         [sys.executable, "-c", RUN, str(adb_server.binary), phone.serial, str(journals)],
         env={**os.environ, **adb_server.env},
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
         text=True,
     )
     assert run.stdout is not None
@@ -187,6 +190,14 @@ def test_after_kill_9_the_next_command_puts_the_phone_back(over, adb_server, pix
     assert pixel.serial in sentence
     assert state(pixel) == user_settings
     assert replay_journals(journals, [over(pixel)]) == []
+
+
+def test_a_run_that_is_interrupted_puts_the_phone_back_itself(adb_server, pixel, journals, user_settings):
+    run = start_run(adb_server, pixel, journals)
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert state(pixel) == user_settings
+    assert not list(journals.glob("*.json"))
 
 
 def test_two_runs_in_one_process_do_not_share_a_phone(over, pixel: TestDevice, journals: Path):

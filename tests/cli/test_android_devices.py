@@ -50,6 +50,13 @@ def test_the_table_shows_what_a_phone_is_and_can(pixel: TestDevice):
         assert shown in result.stdout
 
 
+def test_a_hostile_model_name_is_shown_as_text(pixel: TestDevice):
+    pixel.set_property("ro.product.model", "[/red][bold]x\x1b[2J\nEvil $(reboot)")
+    result = blazeport("devices")
+    assert result.exit_code == 0, result.output
+    assert "[/red][bold]x?[2J?Evil $(reboot)" in result.stdout
+
+
 def test_the_record_says_why_a_phone_cannot_be_used(pixel: TestDevice, adb_server: AdbServer):
     [record] = json.loads(blazeport("devices", "--json").stdout)
     assert (record["serial"], record["problems"]) == (pixel.serial, [])
