@@ -46,6 +46,8 @@ class TestDevice:
         self._time_scale = time_scale
         self._looked_at = time.monotonic()
         self._lock = threading.Lock()
+        self._power = threading.RLock()
+        self._in_use = False
         self._mode = "device"
         self._listener: socket.socket | None = None
         self._connections: list[Connection] = []
@@ -59,7 +61,8 @@ class TestDevice:
 
     def __enter__(self) -> TestDevice:
         lay_out(self._root, self.profile)
-        self._boot()
+        self._in_use = True
+        self.power_on()
         return self
 
     def __exit__(
@@ -67,6 +70,7 @@ class TestDevice:
     ) -> None:
         if self._restart is not None:
             self._restart.cancel()
+        self._in_use = False
         self._shut_down()
 
     def path(self, remote: str) -> Path:
@@ -80,6 +84,7 @@ class TestDevice:
     def heal(self) -> None:
         """Disarms every fault and makes the device answer again; a connection that was stuck is cut."""
         self.faults.clear()
+        self.power_on()
         if self._mode != "device":
             self._mode = "device"
             self._drop()
@@ -89,11 +94,12 @@ class TestDevice:
 
     def reboot(self, seconds: float | None = None) -> None:
         """Restarts: gone at once, back after `seconds`, or at `power_on` when that is None."""
-        self._shut_down()
-        (self.state / "thermal_override").unlink(missing_ok=True)
-        (self.state / "mocked_battery").unlink(missing_ok=True)
-        if self.profile.fixed_performance:
-            (self.state / "fixed_performance").write_text("false")
+        with self._power:
+            self._shut_down()
+            for name in ("thermal_override", "mocked_battery"):
+                (self.state / name).unlink(missing_ok=True)
+            if self.profile.fixed_performance:
+                (self.state / "fixed_performance").write_text("false")
         if seconds is not None:
             self._restart = threading.Timer(seconds, self.power_on)
             self._restart.daemon = True
@@ -101,8 +107,9 @@ class TestDevice:
 
     def power_on(self) -> None:
         """Ends a restart that waits for this."""
-        if self._listener is None:
-            self._boot()
+        with self._power:
+            if self._in_use and self._listener is None:
+                self._boot()
 
     def set_property(self, name: str, value: str) -> None:
         """Sets what `getprop` says, hostile bytes included."""
@@ -137,13 +144,14 @@ class TestDevice:
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 
     def _shut_down(self) -> None:
-        listener, self._listener = self._listener, None
-        if listener is not None:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            listener.close()
-        self._drop()
-        self._root.stop()
+        with self._power:
+            listener, self._listener = self._listener, None
+            if listener is not None:
+                with contextlib.suppress(OSError):
+                    listener.shutdown(socket.SHUT_RDWR)
+                listener.close()
+            self._drop()
+            self._root.stop()
 
     def _drop(self) -> None:
         for connection in list(self._connections):

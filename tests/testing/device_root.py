@@ -27,12 +27,12 @@ ENVIRONMENT = {
 }
 DEVICE_NODES = ("full", "null", "random", "urandom", "zero")
 NAMESPACES = ("--mount", "--uts", "--pid", "--fork", "--kill-child")
-# The system is read-only, as on a phone; fake files of /proc lie over the real ones; the last shell lives as long
-# as its stdin is open.
+# The system is read-only, as on a phone, where the machine allows; fake files of /proc lie over the real ones; the last
+# shell lives as long as its stdin is open.
 ENTER = """set -e
 root=$1
 mount --bind "$2" "$root/system"
-mount -o remount,bind,ro "$root/system"
+mount -o remount,bind,ro "$root/system" 2>/dev/null || :
 hostname localhost
 mount -t proc proc "$root/proc"
 for fake in "$root"/state/proc/*; do
