@@ -43,6 +43,7 @@ _SERIAL = re.compile(r"(?!(?:usb|product|model|device):)[A-Za-z0-9\[][A-Za-z0-9.
 _TCP_SERIAL = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9_][A-Za-z0-9._-]*):(\d{1,5})")
 _UNAUTHORIZED_FOR_S = 5.0  # adb can say "unauthorized" for a moment while a key is being accepted
+_CONNECT_S = 3.0  # adb waits 10 s for a phone that accepts the connection and says nothing; its server goes on anyway
 _LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -260,7 +261,7 @@ class Device:
 
     def state(self) -> str:
         """adb's word for the phone's state, or adb's complaint. Raises `AdbTimeout` only."""
-        done = self._run(("get-state",), 10)
+        done = self._run(("get-state",), 5)
         return done.stdout.strip() if done.returncode == 0 else (done.stderr or done.stdout).strip()
 
     def reconnect(self) -> None:
@@ -285,7 +286,8 @@ class Device:
             with contextlib.suppress(AdbTimeout):
                 # `connect` returns 0 when it is refused and can complain when it works: only the state counts.
                 if _TCP_SERIAL.fullmatch(self.serial):
-                    self._run(("connect", self.serial), 10, select=False)
+                    with contextlib.suppress(AdbTimeout):
+                        self._run(("connect", self.serial), _CONNECT_S, select=False)
                 for _ in range(5):
                     state = self.state()
                     if state == "device":

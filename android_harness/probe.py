@@ -94,6 +94,7 @@ class Snapshot:
 
     Attributes:
         serial_hash: of the serial and the hardware's own numbers, so that records name no phone but tell two apart.
+        is_synthetic: a test device that plays a phone; no number from it is a phone's.
         identity: hash that is the same however the phone is reached (USB, network, another adb server).
         cpus_possible, cpus_present, cpus_online: numbers of cores.
         clusters: cores by clock domain, slowest first.
@@ -106,6 +107,7 @@ class Snapshot:
     serial_hash: str
     identity: str
     is_emulator: bool
+    is_synthetic: bool
     manufacturer: str | Absent
     model: str | Absent
     device: str | Absent
@@ -210,6 +212,7 @@ def parse_snapshot(sections: Mapping[str, str], serial: str) -> Snapshot:
         is_emulator=serial.startswith("emulator-")
         or "1" in (properties.get("ro.kernel.qemu"), properties.get("ro.boot.qemu"))
         or properties.get("ro.hardware") in _EMULATED_HARDWARE,
+        is_synthetic=properties.get("ro.blazeport.synthetic") == "1",
         manufacturer=prop("ro.product.manufacturer"),
         model=prop("ro.product.model"),
         device=prop("ro.product.device"),

@@ -76,6 +76,11 @@ def test_an_emulator_is_told_apart(over, emulator: TestDevice):
     assert probe(over(emulator)).is_emulator
 
 
+def test_a_test_device_is_never_taken_for_a_phone(over, pixel: TestDevice):
+    assert probe(over(pixel)).is_synthetic
+    assert not snapshot().is_synthetic
+
+
 def test_temperatures_are_read_in_one_call(over, samsung: TestDevice):
     device = over(samsung)
     sample = thermal(device)

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from blazeport.android_harness.adb import Adb
+from blazeport.android_harness.guard import Journal, default_journal_dir
+from blazeport.android_harness.probe import probe
 from blazeport.android_harness.store import ROOT
 from blazeport.cli.main import main
 from click.testing import CliRunner, Result
@@ -74,6 +77,19 @@ def test_a_server_elsewhere_is_asked(pixel: TestDevice, adb_server: AdbServer, m
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", "1")
     [record] = json.loads(blazeport("devices", "--json", "--adb-server", adb_server.address).stdout)
     assert (record["serial"], record["adb_server"]) == (pixel.serial, adb_server.address)
+
+
+@pytest.mark.parametrize("command", ["devices", "clean"])
+def test_the_next_command_puts_back_what_a_killed_run_left(pixel: TestDevice, adb_server: AdbServer, command: str):
+    snapshot = probe(Adb(adb_server.binary, env=adb_server.env).device(pixel.serial))
+    journal = Journal(default_journal_dir(), snapshot.identity)
+    journal.lock().close()
+    journal.write({"low_power": "1"}, snapshot)
+    result = blazeport(command)
+    assert result.exit_code == 0
+    assert f"Put back on {pixel.serial} after an interrupted run: low_power." in result.output
+    assert pixel.setting("global/low_power") == "1"
+    assert not journal.path.exists()
 
 
 def test_clean_removes_ours_and_leaves_the_rest(pixel: TestDevice, adb_server: AdbServer):
