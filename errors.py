@@ -55,6 +55,70 @@ class ParityError(BlazeportError):
         self.metric = metric
 
 
+class DeviceError(BlazeportError):
+    """A phone that is missing or cannot do what was asked."""
+
+
+class NotFit(DeviceError):
+    """A phone whose state would spoil a measurement: hot, throttling, low battery, mocked, in use."""
+
+
+class CorruptTransfer(DeviceError):
+    """Bytes that arrived on the phone, or from it, other than they were sent, twice."""
+
+
+class AdbError(DeviceError):
+    """An adb call that failed.
+
+    Attributes:
+        command: the adb process's words.
+        returncode: its exit code or that of the command on the phone; None when it had to be killed.
+        stdout, stderr: what it printed.
+        serial: the phone's serial; None for calls to the adb server.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        command: tuple[str, ...],
+        returncode: int | None = None,
+        stdout: str = "",
+        stderr: str = "",
+        serial: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.command = command
+        self.returncode = returncode
+        self.stdout = stdout
+        self.stderr = stderr
+        self.serial = serial
+
+
+class DeviceOffline(AdbError):
+    """The phone is not attached or does not answer."""
+
+
+class DeviceUnauthorized(AdbError):
+    """The phone does not let this computer in."""
+
+
+class NoSpace(AdbError):
+    """The phone's storage is full."""
+
+
+class ConnectionLost(AdbError):
+    """The connection ended before the phone reported a result."""
+
+
+class AdbTimeout(AdbError):
+    """adb did not come back in time and was killed."""
+
+
+class CommandFailed(AdbError):
+    """A command that ran on the phone and returned another exit code than 0."""
+
+
 def unknown(kind: str, received: object, allowed: Iterable[str]) -> ConfigError:
     """A `ConfigError` for a name that is not in a closed set.
 

@@ -12,6 +12,7 @@ from ..errors import BlazeportError
 
 # Name → (module of this folder, attribute, one line for --help). The line is here so that --help imports no command.
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "android": ("android", "android", "Benchmark and check files on Android phones, over adb."),
     "bench": ("bench", "bench", "Measure latency."),
     "calibrate": ("calibrate", "calibrate", "Audit photos before a network is calibrated on them."),
     "convert": ("convert", "convert", "Convert a variant or a Keras model to a proven TFLite file."),

@@ -14,6 +14,8 @@ EXPECTED_SKIPS = (
     r"BLAZEPORT_DATA is not set",
     r"runs as root",
     r"needs (an )?arm64",
+    r"the test device's shell user needs root",
+    r"the test device needs (Linux|x86-64|root or user namespaces)",
     r"carries no metadata",
 )
 
