@@ -119,7 +119,7 @@ def _export_variant(
     variant: str, plan: ExportPlan, out: Path, own: Calibration | None, photos: Callable[[], Calibration], command: str
 ) -> Iterator[Exported]:
     source = open_source(variant)
-    writer = ArtifactWriter(source, media=own and own.media, command=command)
+    writer = ArtifactWriter(source, media=own.media if own else None, command=command)
     for heads in plan.heads_of(variant):
         for precision in plan.precisions_of(variant, heads):
             quantizer = None

@@ -9,7 +9,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ def _flat(arrays: Iterable[np.ndarray], dtype: Any) -> np.ndarray:
     return np.concatenate([np.zeros(0, dtype), *(array.ravel().astype(dtype) for array in arrays)])
 
 
-def _named(flat: np.ndarray, index: list[list[Any]], dtype: Any) -> Mapping[str, np.ndarray] | Any:
+def _named(flat: np.ndarray, index: list[list[Any]], dtype: Any) -> dict[str, np.ndarray]:
     """Name → array of its shape, cut from one flat array. Raises `ValueError` when the sizes do not add up."""
     sizes = [math.prod(shape) for _, *shape in index]
     if flat.dtype != dtype or sum(sizes) != len(flat):

@@ -157,7 +157,7 @@ def _stored_weights(
 
 def _roundings(graph: Graph, plan: Plan) -> dict[str, np.ndarray]:
     """Output name of each integer convolution → how far its weights are from plain rounding, in steps."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for node in graph.convolutions():
         mode = plan.precision[node.output]
         if mode != "float":
