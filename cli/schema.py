@@ -1,24 +1,40 @@
-"""The text of docs/schema/manifest.json. Regenerate: `python -m blazeport.cli.schema > docs/schema/manifest.json`.
+"""The texts of docs/schema/. Regenerate one: `python -m blazeport.cli.schema manifest > docs/schema/manifest.json`.
 
-Needs pydantic, which is a tool of development: reading and writing manifests does without it.
+Needs pydantic, which is a tool of development: reading and writing records does without it.
 """
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 from pydantic import TypeAdapter
 
+from ..benchmarks.records import BenchmarkRecord
 from ..convert.manifest import Manifest
+
+RECORDS: dict[str, Any] = {"manifest": Manifest, "benchmark": BenchmarkRecord}
 
 
 def manifest_schema() -> str:
     """The JSON Schema of a manifest, as JSON."""
-    schema = TypeAdapter(Manifest).json_schema(mode="serialization")
+    return record_schema("manifest")
+
+
+def record_schema(name: str) -> str:
+    """The JSON Schema of one of `RECORDS`, as JSON."""
+    schema = TypeAdapter(RECORDS[name]).json_schema(mode="serialization")
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     return json.dumps(dialect | schema, indent=2, ensure_ascii=False) + "\n"
 
 
+@click.command()
+@click.argument("name", type=click.Choice(list(RECORDS)), default="manifest")
+def main(name: str) -> None:
+    """Print the JSON Schema of a record."""
+    click.echo(record_schema(name), nl=False)
+
+
 if __name__ == "__main__":
-    click.echo(manifest_schema(), nl=False)
+    main()
