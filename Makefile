@@ -3,18 +3,21 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench bench-peer test-device clean
+.PHONY: help setup export test lint typecheck bench bench-peer android-runner android-bench test-device clean
 
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
 OUT ?= build/export
 CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
 PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
+DETECTORS = face_detection_short_range face_detection_full_range face_detection_full_range_sparse pose_detection
+LANDMARKS = $(foreach size,lite full heavy,pose_landmark_$(size).landmarks)
+ANDROID_FILES = $(foreach name,$(DETECTORS) $(LANDMARKS),$(foreach precision,fp16 int8,$(OUT)/$(name).$(precision).tflite))
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
 export VARIANTS HEADS PRECISIONS CALIBRATION OUT CLIP PROFILE ARCH
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.weights ## Make the environment (.venv) and fetch the official weights
 
@@ -40,6 +43,15 @@ bench: setup ## Measure the latency of build/export against the official files
 
 bench-peer: setup build/peer/.mediapipe ## Measure the tracking loop against the mediapipe package (CLIP= a video with one person)
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
+
+android-runner: .venv/.environment ## Build the native runner for phones (needs cmake, g++ and g++-aarch64-linux-gnu)
+	@$(BLAZEPORT) android build-runner
+
+android-bench: setup ## Measure build/export on every attached phone (fp16 and int8, landmarks, one thread)
+	@$(BLAZEPORT) android bench --estimate $(ANDROID_FILES)
+	@$(BLAZEPORT) export --heads landmarks --precisions fp16,int8 --no-latency -o "$$OUT"
+	@[ -e build/android-runner/arm64-v8a/bundle.json ] || $(BLAZEPORT) android build-runner --abi arm64-v8a
+	@$(BLAZEPORT) android bench --resume -o build/android $(ANDROID_FILES)
 
 test-device: .venv/.environment ## Run a phone for tests by hand (PROFILE=pixel|samsung|old_phone|… ARCH=native|arm64)
 	@PYTHONPATH=tests $(PYTHON) -m testing.run_device $(if $(PROFILE),--profile "$$PROFILE") $(if $(ARCH),--arch "$$ARCH")

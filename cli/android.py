@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from .android_bench import bench, build_runner
+from .android_checks import sustained, verify
 from .android_devices import clean, devices
 
 
@@ -17,5 +19,5 @@ def android() -> None:
     """
 
 
-android.add_command(clean)
-android.add_command(devices)
+for command in (bench, build_runner, clean, devices, sustained, verify):
+    android.add_command(command)
