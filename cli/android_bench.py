@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .android_options import Numbers, chosen_devices, device_options, live_view, network_inputs
+from .android_options import Numbers, chosen_devices, device_options, live_view, network_inputs, printable
 from .console import print_json, print_table
 
 if TYPE_CHECKING:
@@ -135,6 +135,8 @@ def build_runner(abis: tuple[str, ...], android_litert: Path | None, output: Pat
 
 
 def _print_records(records: list[BenchmarkRecord]) -> None:
+    from rich.markup import escape
+
     def ms(value: float | None) -> str:
         return "-" if value is None else f"{value / 1000:.2f}"
 
@@ -142,8 +144,8 @@ def _print_records(records: list[BenchmarkRecord]) -> None:
         interval = record.interval_us()
         firsts = [run.init_us for run in record.valid_runs if run.init_us is not None]
         return (
-            record.machine.name + (" (synthetic)" if record.synthetic else ""),
-            record.model.file,
+            escape(record.machine.name) + (" (synthetic)" if record.synthetic else ""),
+            escape(printable(record.model.file)),
             record.settings.num_threads,
             f"{record.delegate_applied}, {record.tool.context}",
             ms(record.median_us),
@@ -158,9 +160,8 @@ def _print_records(records: list[BenchmarkRecord]) -> None:
     print_table(columns, map(row, records), right=("threads", *columns[4:]))
     for record in records:
         for sentence in record.warnings():
-            click.echo(
-                f"! {record.machine.name}, {record.model.file}, {record.settings.num_threads} threads: {sentence}"
-            )
+            what = f"{record.machine.name}, {record.model.file}, {_count(record.settings.num_threads, 'thread')}"
+            click.echo(printable(f"! {what}: {sentence}"))
 
 
 def _report_json(report: DeviceReport) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .android_options import chosen_devices, device_options, live_view, network_inputs
+from .android_options import chosen_devices, device_options, live_view, network_inputs, printable
 from .console import print_json, print_table
 
 
@@ -38,6 +38,8 @@ def verify(
     Example:
       blazeport android verify build/export/pose_landmark_lite.fp16.tflite --inputs photos/
     """
+    from rich.markup import escape
+
     from ..android_harness.runners.choose import runner_factory
     from ..android_harness.verify import verify_files
     from ..errors import DeviceError
@@ -62,9 +64,9 @@ def verify(
     else:
         rows = [
             (
-                each.serial,
-                each.file,
-                output.name,
+                escape(printable(each.serial)),
+                escape(printable(each.file)),
+                escape(printable(output.name)),
                 f"{output.max_abs:.3g}",
                 f"{output.relative:.2g}",
                 f"{output.tolerance:.2g}",

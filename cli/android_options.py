@@ -80,7 +80,7 @@ def live_view() -> Iterator[Callable[[Event], None]]:
     def line(event: Event) -> str:
         warm = "" if event.celsius is None else f", {event.celsius:.1f} °C"
         what = f"{event.state} {event.cell}".strip()
-        return f"{event.serial}: {event.done}/{event.total}{warm}, {what}"
+        return printable(f"{event.serial}: {event.done}/{event.total}{warm}, {what}")
 
     if not console.is_terminal:
 
@@ -101,3 +101,8 @@ def live_view() -> Iterator[Callable[[Event], None]]:
                 live.update(escape("\n".join(line(each) for each in events.values())))
 
         yield show
+
+
+def printable(text: str) -> str:
+    """A phone's or file's name without what steers a terminal."""
+    return "".join(each if each.isprintable() else "?" for each in text)

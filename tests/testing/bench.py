@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -38,6 +39,7 @@ def runner_folder(abi: str = "x86_64") -> Path:
 @functools.cache
 def _built(abi: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="blazeport-runner-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     build_runner(folder, [abi])
     return folder
 
