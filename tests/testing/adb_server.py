@@ -124,8 +124,13 @@ class AdbServer:
         return dict(line.split("\t")[:2] for line in lines if "\t" in line)
 
     def connect(self, device: TestDevice, *, state: str = "device") -> None:
-        """Connects, and waits until the server says the device is in `state`."""
-        self.run("connect", device.serial)
+        """Connects, and waits until the server says the device is in `state`.
+
+        The server may still be taking leave of a connection that was lost, and then forgets the new one with it.
+        """
+        deadline = time.monotonic() + CONNECTED_WITHIN_S
+        while device.serial not in self.states() and time.monotonic() < deadline:
+            self.run("connect", device.serial)
         self.wait_for(device, state)
 
     def disconnect(self, device: TestDevice) -> None:
