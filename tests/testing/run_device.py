@@ -27,7 +27,8 @@ def main() -> int:
     parser.add_argument("--profile", choices=PROFILES, default="pixel")
     parser.add_argument("--arch", choices=("native", "arm64"), default="native")
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):  # A background job of a shell inherits SIGINT ignored.
+        signal.signal(number, signal.default_int_handler)
     try:
         with (
             tempfile.TemporaryDirectory(prefix="blazeport-device-") as folder,
