@@ -18,7 +18,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "convert": ("convert", "convert", "Convert a variant or a Keras model to a proven TFLite file."),
     "doctor": ("doctor", "doctor", "Find what will break in a TFLite file."),
     "evaluate": ("evaluate", "evaluate", "Measure how good files are at their task."),
-    "export": ("export", "export", "Write TFLite files and manifests for many variants and precisions."),
+    "export": ("export", "export", "Write the TFLite files of many variants, with manifests."),
     "models": ("models", "models", "List the networks and what each head costs."),
     "quantize": ("quantize", "quantize", "Quantize a variant or a Keras model to a TFLite file."),
     "run": ("run", "run", "Find faces or poses in photos, videos and camera pictures."),
