@@ -11,7 +11,7 @@ import numpy as np
 from ..convert.inputs import find_media, network_inputs
 from ..errors import InputError
 from ..models.config import VariantConfig, get_config
-from ..runtime.interpreter import Model, TensorSpec
+from ..runtime.interpreter import Model, TensorSpec, stored_values
 from .plan import model_record
 
 DEFAULT_INPUTS = 8
@@ -82,19 +82,3 @@ class Inputs:
     def reference(self, path: Path) -> Path | None:
         """The official file of the same variant."""
         return self._find_reference(self._variants[path]) if self._find_reference else None
-
-
-def stored_values(image: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """Float values as a file stores them."""
-    if spec.dtype == np.float32:
-        return image
-    limits = np.iinfo(spec.dtype)
-    steps = np.rint(image / np.float32(spec.scale)) + np.float32(spec.zero_point)
-    return np.asarray(np.clip(steps, limits.min, limits.max).astype(spec.dtype))
-
-
-def float_values(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
-    """What stored values mean."""
-    if spec.dtype == np.float32:
-        return stored
-    return np.asarray((stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale))

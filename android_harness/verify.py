@@ -23,8 +23,8 @@ from ..errors import BlazeportError, ConfigError, DeviceError, InputError
 from ..models.config import DetectorConfig, PoseLandmarkConfig, VariantConfig
 from ..quantize import detector_errors as detectors
 from ..quantize import landmark_errors as landmarks
-from ..runtime.interpreter import Model
-from .inputs import Inputs, float_values
+from ..runtime.interpreter import Model, float_values
+from .inputs import Inputs
 from .plan import model_record
 from .runners.base import Runner, RunRequest
 from .store import Store

@@ -119,14 +119,13 @@ def recipe_quantizer(
     return RecipeQuantizer(recipe, calibration(), config) if stored is None else StoredQuantizer(recipe, stored)
 
 
-class ConverterQuantizer:
-    """TensorFlow's plain min-max quantization to int8. These networks break under it; it is here for comparison."""
+class _SampleQuantizer:
+    """What the quantizers without a recipe share. They are here for comparison: these networks break under them."""
 
-    method = "tflite"
     recipe: dict[str, Any] | None = None
 
     def __init__(self, calibration: Calibration, config: VariantConfig) -> None:
-        """Takes where the samples are from."""
+        """Takes where the samples are from; photos are read when they are needed."""
         self.calibration: CalibrationRecord = calibration.record
         self._source = calibration
         self._config = config
@@ -134,27 +133,22 @@ class ConverterQuantizer:
     def prepare(self) -> None:
         """Makes the samples. Raises `CalibrationError` when too few can be made."""
         self._source.samples(self._config)
+
+
+class ConverterQuantizer(_SampleQuantizer):
+    """TensorFlow's plain min-max quantization to int8."""
+
+    method = "tflite"
 
     def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
         """The quantized file. Raises as `prepare`."""
         return convert("int8", calibration=self._source.samples(self._config), io_type=io_type)
 
 
-class LitertQuantizer:
-    """The LiteRT quantizer's static int8, also for comparison."""
+class LitertQuantizer(_SampleQuantizer):
+    """The LiteRT quantizer's static int8."""
 
     method = "litert"
-    recipe: dict[str, Any] | None = None
-
-    def __init__(self, calibration: Calibration, config: VariantConfig) -> None:
-        """Takes where the samples are from."""
-        self.calibration: CalibrationRecord = calibration.record
-        self._source = calibration
-        self._config = config
-
-    def prepare(self) -> None:
-        """Makes the samples. Raises `CalibrationError` when too few can be made."""
-        self._source.samples(self._config)
 
     def quantize(self, convert: Callable[..., bytes], io_type: Io) -> bytes:
         """The quantized file.
@@ -166,5 +160,4 @@ class LitertQuantizer:
         """
         from .litert import litert_int8
 
-        samples = self._source.samples(self._config)
-        return litert_int8(convert("fp32"), samples, io_type)
+        return litert_int8(convert("fp32"), self._source.samples(self._config), io_type)

@@ -113,10 +113,10 @@ class Model:
             raise ShapeError(
                 f"{self.name} needs a float32 image {self.input.shape}. Received: {image.dtype} {image.shape}."
             )
-        self._interpreter.set_tensor(self._input_index, _quantized(image, self.input))
+        self._interpreter.set_tensor(self._input_index, stored_values(image, self.input))
         self._interpreter.invoke()
         return {
-            name: _dequantized(self._interpreter.get_tensor(index), self.outputs[name])
+            name: float_values(self._interpreter.get_tensor(index), self.outputs[name])
             for name, index in self._output_index.items()
         }
 
@@ -185,7 +185,8 @@ def _spec(details: Mapping[str, Any]) -> TensorSpec:
     return TensorSpec(shape=shape, dtype=np.dtype(details["dtype"]), scale=float(scale), zero_point=int(zero_point))
 
 
-def _quantized(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
+def stored_values(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """float32 values of any shape as a file stores them, saturating; the same array where it stores float32."""
     if spec.dtype == np.float32:
         return values
     limits = np.iinfo(spec.dtype)
@@ -193,10 +194,11 @@ def _quantized(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
     return np.asarray(np.clip(stored, limits.min, limits.max).astype(spec.dtype))
 
 
-def _dequantized(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
+def float_values(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    """The float32 values that stored ones of any shape stand for."""
     if spec.dtype == np.float32:
         return stored
-    return (stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+    return np.asarray((stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale))
 
 
 def _metadata(source: Path | bytes) -> bytes:

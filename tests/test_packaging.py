@@ -71,9 +71,14 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path, packages:
     metadata = [name for name in names if ".dist-info/" in name]
     assert any(name.endswith("/LICENSE") for name in metadata)
     assert "blazeport/py.typed" in names
-    recipes = {name for name in names if name.startswith("blazeport/quantize/recipes/") and name.endswith(".json")}
-    assert len(recipes) == len(list((ROOT / "quantize" / "recipes").glob("*.json"))) > 0
-    folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in {*metadata, *recipes}}
+    data = {
+        f"blazeport/{path.relative_to(ROOT).as_posix()}"
+        for pattern in ("quantize/recipes/*.json", "quantize/recipes/*.npz", "android_harness/native/*")
+        for path in ROOT.glob(pattern)
+    }
+    assert {Path(name).suffix for name in data} >= {".json", ".npz", ".cc", ".txt"}
+    assert data <= set(names)
+    folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in {*metadata, *data}}
     assert folders == set(packages)
 
 

@@ -84,18 +84,7 @@ class ApkRunner:
         if done.returncode != 0 or "FATAL EXCEPTION" in done.stdout:
             said = " | ".join(done.stdout.strip().splitlines()[-5:])[-800:]
             raise RunnerError(f"The benchmark app did not run on {device.serial} (is the screen unlocked?): {said}")
-        output = parse_classic(done.stdout, delegate=request.delegate, program="the benchmark app")
-        return RunResult(
-            init_us=output.init_us,
-            first_us=output.first_us,
-            warmup_us=() if output.warmup_mean_us is None else (output.warmup_mean_us,),
-            summary=output.summary,
-            delegate_applied=output.delegate_applied,
-            context=self.context,
-            tool=self.tool,
-            synthetic=output.synthetic,
-            notes=output.notes,
-        )
+        return parse_classic(done.stdout, delegate=request.delegate, program="the benchmark app").result(self)
 
     def stop(self, device: Device) -> None:
         """Ends the app."""

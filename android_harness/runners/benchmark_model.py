@@ -75,7 +75,7 @@ class BenchmarkModelRunner:
                 f"{self.name} ended with {done.returncode} on {device.serial} for {request.model.name} and said: "
                 f"{said or done.stderr.strip() or 'nothing'}"
             )
-        return self._result(self._read(text, result, request))
+        return self._read(text, result, request).result(self)
 
     def stop(self, device: Device) -> None:
         """Ends a run that a lost connection left behind."""
@@ -92,20 +92,6 @@ class BenchmarkModelRunner:
 
     def _read(self, text: str, result: str, request: RunRequest) -> ToolOutput:
         return parse_classic(text, delegate=request.delegate, program=self.name)
-
-    def _result(self, output: ToolOutput) -> RunResult:
-        return RunResult(
-            init_us=output.init_us,
-            first_us=output.first_us,
-            warmup_us=() if output.warmup_mean_us is None else (output.warmup_mean_us,),
-            summary=output.summary,
-            delegate_applied=output.delegate_applied,
-            context=self.context,
-            tool=self.tool,
-            synthetic=output.synthetic,
-            ops=output.ops,
-            notes=output.notes,
-        )
 
 
 class LiteRtBenchmarkModelRunner(BenchmarkModelRunner):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ...benchmarks.records import OpRecord, SummaryRecord
-from .base import SYNTHETIC_MARK, RunnerError
+from .base import SYNTHETIC_MARK, Runner, RunnerError, RunResult
 
 _NUMBER = r"[-+0-9.eE]+"
 _DELEGATE_NAMES = {
@@ -33,6 +33,21 @@ class ToolOutput:
     synthetic: bool
     ops: tuple[OpRecord, ...] = ()
     notes: tuple[str, ...] = ()
+
+    def result(self, runner: Runner) -> RunResult:
+        """The result of the run that a runner made."""
+        return RunResult(
+            init_us=self.init_us,
+            first_us=self.first_us,
+            warmup_us=() if self.warmup_mean_us is None else (self.warmup_mean_us,),
+            summary=self.summary,
+            delegate_applied=self.delegate_applied,
+            context=runner.context,
+            tool=runner.tool,
+            synthetic=self.synthetic,
+            ops=self.ops,
+            notes=self.notes,
+        )
 
 
 def parse_classic(text: str, *, delegate: str, program: str) -> ToolOutput:

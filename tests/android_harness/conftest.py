@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from blazeport.android_harness.adb import Adb, Device
 from testing import profiles
 from testing.adb_server import AdbServer, clients
 from testing.device import TestDevice
@@ -71,3 +72,15 @@ def sparse_phone(phone: Callable[..., TestDevice]) -> TestDevice:
 def emulator(phone: Callable[..., TestDevice]) -> TestDevice:
     """An Android emulator, by what it says of itself."""
     return phone(profiles.EMULATOR)
+
+
+@pytest.fixture
+def over(adb_server: AdbServer) -> Callable[[TestDevice], Device]:
+    """Test device → what the code under test has of it."""
+
+    def device(phone: TestDevice) -> Device:
+        found = Adb(adb_server.binary, env=adb_server.env).device(phone.serial)
+        found.reconnect_timeout_s = 8.0
+        return found
+
+    return device

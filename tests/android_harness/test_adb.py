@@ -50,18 +50,6 @@ ANY_WORD = st.one_of(
 LONG = 'i=0; while [ $i -lt 400 ]; do echo "line $i of a long answer"; i=$((i+1)); done'
 
 
-@pytest.fixture
-def over(adb_server: AdbServer):
-    """Test device → what the code under test has of it."""
-
-    def device(phone: TestDevice) -> Device:
-        found = Adb(adb_server.binary, env=adb_server.env).device(phone.serial)
-        found.reconnect_timeout_s = 8.0
-        return found
-
-    return device
-
-
 def assert_words_arrive(device: Device, phone: TestDevice, words: list[str]) -> None:
     """One call: the phone says the sha256 of each word it got."""
     script = 'for w; do printf %s "$w" | sha256sum; done'

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 from blazeport import errors
-from blazeport.android_harness.adb import Adb, Device
 from blazeport.android_harness.guard import Guard, Journal, replay_journals
 from blazeport.android_harness.probe import probe
 from testing.adb_server import AdbServer
@@ -31,18 +30,6 @@ with Guard(Adb(binary).device(serial), journal_dir=Path(journals)):
     print("ready", flush=True)
     time.sleep(600)
 """
-
-
-@pytest.fixture
-def over(adb_server: AdbServer):
-    """Test device → what the code under test has of it."""
-
-    def device(phone: TestDevice) -> Device:
-        found = Adb(adb_server.binary, env=adb_server.env).device(phone.serial)
-        found.reconnect_timeout_s = 8.0
-        return found
-
-    return device
 
 
 @pytest.fixture

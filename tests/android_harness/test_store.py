@@ -11,30 +11,17 @@ from typing import cast
 
 import pytest
 from blazeport import errors
-from blazeport.android_harness.adb import Adb, Device, ShellResult
+from blazeport.android_harness.adb import Device, ShellResult
 from blazeport.android_harness.store import ROOT, Store
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from testing import profiles
-from testing.adb_server import AdbServer
 from testing.device import TestDevice
 
 SIZE = 300_000
 TYPED = (errors.AdbError, errors.CorruptTransfer)
 FINAL = re.compile(r"(bundle-)?[0-9a-f]{64}")
 ON_A_DEVICE = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@pytest.fixture
-def over(adb_server: AdbServer):
-    """Test device → what the code under test has of it."""
-
-    def device(phone: TestDevice) -> Device:
-        found = Adb(adb_server.binary, env=adb_server.env).device(phone.serial)
-        found.reconnect_timeout_s = 8.0
-        return found
-
-    return device
 
 
 @pytest.fixture
