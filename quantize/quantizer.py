@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .graph import Graph
 
 # The sweep holds a few feature maps of all samples at a time; 26 samples of heavy stay below 4 GB.
-_LARGEST_MAP_BYTES = 160 * 2**20
+LARGEST_MAP_BYTES = 160 * 2**20
 _MIN_SAMPLES = 16
 
 
@@ -55,20 +55,29 @@ class RecipeQuantizer:
         graph = read_graph(convert("fp32"))
         return apply_fit(graph, self._recipe, self.fit(graph), io_type=io_type)
 
-    def fit(self, graph: Graph) -> Fit:
-        """What the samples tell of a network. Raises `CalibrationError` when too few can be made."""
+    def fit(self, graph: Graph, *, largest_map_bytes: int = LARGEST_MAP_BYTES) -> Fit:
+        """What the samples tell of a network.
+
+        Args:
+            graph: the float network.
+            largest_map_bytes: what its largest feature map may take over all samples; decides how many are used.
+        Raises:
+            CalibrationError: too few samples can be made.
+        """
         from .post_training import fit_graph
 
         samples = self._source.samples(self._config)
         self.calibration = self._source.audited_record(self._config, graph)
-        fitted = fit_graph(graph, samples_that_fit(graph, samples), self._recipe)
+        fitted = fit_graph(graph, samples_that_fit(graph, samples, largest_map_bytes), self._recipe)
         return dataclasses.replace(fitted, media=dataclasses.asdict(self.calibration))
 
 
-def samples_that_fit(graph: Graph, samples: Sequence[np.ndarray]) -> list[np.ndarray]:
+def samples_that_fit(
+    graph: Graph, samples: Sequence[np.ndarray], largest_map_bytes: int = LARGEST_MAP_BYTES
+) -> list[np.ndarray]:
     """So many of the samples, spread evenly, that a sweep over a graph fits into memory."""
     largest = max(4 * math.prod(shape) for shape in graph.shapes.values())
-    fitting = min(len(samples), max(_MIN_SAMPLES, _LARGEST_MAP_BYTES // largest))
+    fitting = min(len(samples), max(_MIN_SAMPLES, largest_map_bytes // largest))
     return [samples[index] for index in np.linspace(0, len(samples) - 1, fitting).round().astype(int)]
 
 

@@ -171,7 +171,9 @@ class DeviceRoot:
         """Starts `sh -c command` on the device as its shell user."""
         nsenter = shutil.which("nsenter") or "nsenter"
         user = ["-S", str(SHELL_USER), "-G", str(SHELL_USER)] if os.geteuid() == 0 else ["-U", "--preserve-credentials"]
-        enter = [nsenter, "-t", str(self._inside), "-m", "-u", "-p", "-r", "-w", *user]
+        # Under nohup, tests ignore what a phone's programs must not.
+        signals = ["/usr/bin/env", "--default-signal=HUP,INT"]
+        enter = [*signals, nsenter, "-t", str(self._inside), "-m", "-u", "-p", "-r", "-w", *user]
         return subprocess.Popen(
             [*enter, "--", "/system/bin/sh", "-c", command],
             env=ENVIRONMENT,
