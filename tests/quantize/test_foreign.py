@@ -246,6 +246,9 @@ def test_a_file_that_fails_the_gate_gets_no_name(saved, tmp_path: Path, caplog: 
     class Broken:
         calibration, method, recipe = open_calibration(None).record, "broken", None
 
+        def prepare(self):
+            pass
+
         def quantize(self, convert, io_type):
             return strangers.stranger(kind="plain", precision="fp16")
 

@@ -48,7 +48,7 @@ def test_the_heads_of_the_face_detector_are_its_last_convolutions(graph_of):
 def test_the_tail_of_the_landmark_network_reshapes_and_applies_the_sigmoid(graph_of):
     graph = graph_of(LITE)
     assert sorted(node.kind for node in tail_nodes(graph)) == ["LOGISTIC", "RESHAPE", "RESHAPE", "RESHAPE"]
-    heads = {graph.names[node.output].split(";")[0] for node in head_convolutions(graph)}
+    heads = {graph.names[node.output].split("#")[0] for node in head_convolutions(graph)}
     assert heads == {
         "Identity_2",  # segmentation
         "Identity_3",  # heatmap
