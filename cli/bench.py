@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from .bench_compare import compare, gate
+from .bench_host import host
 from .console import print_json, print_table
 
 
@@ -16,8 +18,12 @@ def bench() -> None:
 
     \b
     Example:
-      blazeport bench official build/export
+      blazeport bench host build/export/*.tflite -o results/host
     """
+
+
+for command in (host, compare, gate):
+    bench.add_command(command)
 
 
 @bench.command()
