@@ -9,13 +9,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
-import json
 import random
 import secrets
-import subprocess
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from .. import progress
-from ..errors import BlazeportError, ConfigError, InputError
+from ..errors import ConfigError, InputError
 from ..files import sha256_of
-from . import host_worker
 from .cells import Cell, model_record
+from .host_process import HostProcess, host_process
 from .machine import host_machine, read_load
 from .records import BenchmarkRecord, RunRecord, SettingsRecord, ToolRecord, read_record
 
@@ -50,6 +47,7 @@ class HostOptions:
         min_samples, min_seconds: per process; both must be reached.
         warmup_runs: inferences of each process that do not count, after the first.
         seed: of the order.
+        together: processes at a time that take turns; files that are to be compared must fit.
     """
 
     files: tuple[Path, ...]
@@ -59,12 +57,13 @@ class HostOptions:
     min_seconds: float = DEFAULT_SECONDS
     warmup_runs: int = DEFAULT_WARMUP
     seed: int = 0
+    together: int = TOGETHER
 
     def check(self) -> None:
         """Raises `ConfigError` for what cannot be measured, `InputError` for a file that is not there."""
         if not self.files:
             raise ConfigError("Expected .tflite files to measure. Received none.")
-        for name in ("repeats", "min_samples", "warmup_runs"):
+        for name in ("repeats", "min_samples", "warmup_runs", "together"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         if not all(1 <= count <= 64 for count in self.threads):
@@ -136,8 +135,8 @@ class _Session:
         """Makes this repeat of every cell that lacks it."""
         due = self.due(number)
         due = self._order.sample(due, len(due))
-        for start in range(0, len(due), TOGETHER):
-            group = due[start : start + TOGETHER]
+        for start in range(0, len(due), self._options.together):
+            group = due[start : start + self._options.together]
             for state, run in zip(group, self._take_turns(group, number), strict=True):
                 state.runs = sorted([*state.runs, run], key=lambda each: each.number)
                 state.commands = tuple(dict.fromkeys(filter(None, (*state.commands, self._command))))
@@ -180,7 +179,7 @@ class _Session:
         before = read_load()
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         with contextlib.ExitStack() as stack:
-            turns = [_Turns(stack.enter_context(_worker(state)), self._options) for state in group]
+            turns = [_Turns(stack.enter_context(_started(state)), self._options) for state in group]
             while due := [each for each in turns if not each.done]:
                 for each in self._order.sample(due, len(due)):
                     each.block()
@@ -202,7 +201,7 @@ class _Session:
 class _Turns:
     """The process of one cell and what it measured."""
 
-    def __init__(self, worker: _Worker, options: HostOptions) -> None:
+    def __init__(self, worker: HostProcess, options: HostOptions) -> None:
         self._worker, self._options = worker, options
         first = worker.first
         warmup = worker.ask(options.warmup_runs)["times_us"]
@@ -232,51 +231,13 @@ class _Turns:
         return self._facts | counted
 
 
-class _Worker:
-    """A measuring process that is ready."""
-
-    def __init__(self, process: subprocess.Popen[str], file: Path) -> None:
-        self._process, self._file = process, file
-        self.first = self._answer()
-
-    def ask(self, runs: int) -> dict[str, Any]:
-        """Lets it run inferences; returns `times_us`, `cpu_us` and `peak_rss_bytes`."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # It broke off; what it does not answer tells that better.
-            self._process.stdin.write(f"{runs}\n")
-            self._process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        try:
-            answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        except ValueError:
-            raise BlazeportError(
-                f"The process that measured {self._file} broke off (exit code {self._process.wait()}). Its last words "
-                "are above; free memory helps when there are none."
-            ) from None
-        if "error" in answer:
-            raise InputError(answer["error"])
-        return answer
-
-
-@contextlib.contextmanager
-def _worker(state: _State) -> Iterator[_Worker]:
-    words = (str(state.cell.path), str(state.cell.settings.num_threads), str(state.inputs or "-"))
-    command = [sys.executable, "-m", host_worker.__name__, *words]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    try:
-        yield _Worker(process, state.cell.path)
-    finally:
-        process.kill()
-        with contextlib.suppress(OSError):  # What a process that broke off did not read cannot be flushed any more.
-            process.communicate()
+def _started(state: _State) -> contextlib.AbstractContextManager[HostProcess]:
+    return host_process(state.cell.path, num_threads=state.cell.settings.num_threads, inputs=state.inputs)
 
 
 def _memory(state: _State) -> dict[str, int | None]:
     """Memory of a process that does nothing but load the file and run it."""
-    with _worker(state) as worker:
+    with _started(state) as worker:
         peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]
         return {"baseline_rss_bytes": worker.first["baseline_rss_bytes"], "peak_rss_bytes": peak}
 

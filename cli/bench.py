@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from .bench_compare import compare, gate
+from .bench_cost import ops, pipeline, scaling
 from .bench_host import host
 from .console import print_json, print_table
 
@@ -22,7 +23,7 @@ def bench() -> None:
     """
 
 
-for command in (host, compare, gate):
+for command in (host, compare, gate, ops, scaling, pipeline):
     bench.add_command(command)
 
 
