@@ -181,7 +181,7 @@ class _Session:
 
     def _take_turns(self, group: list[_State], number: int) -> list[RunRecord]:
         before = read_load()
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with contextlib.ExitStack() as stack:
             turns = [_Turns(stack.enter_context(_started(state)), self._options) for state in group]
             while due := [each for each in turns if not each.done]:
@@ -239,7 +239,7 @@ def _started(state: _State) -> contextlib.AbstractContextManager[HostProcess]:
     return host_process(state.cell.path, num_threads=state.cell.settings.num_threads, inputs=state.inputs)
 
 
-def _memory(state: _State) -> dict[str, int | None]:
+def _memory(state: _State) -> dict[str, Any]:
     """Memory of a process that does nothing but load the file and run it."""
     with _started(state) as worker:
         peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]

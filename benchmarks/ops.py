@@ -124,7 +124,7 @@ def head_costs(path: Path, *, num_threads: int = 1, repeats: int = 5, min_second
     """
     with Model(path) as model:
         heads = tuple(model.outputs)
-    kept = {f"{head} alone": (head,) for head in heads}
+    kept: dict[str, tuple[str, ...]] = {f"{head} alone": (head,) for head in heads}
     if len(heads) > 1:
         kept |= {f"all but {head}": tuple(other for other in heads if other != head) for head in heads}
     with tempfile.TemporaryDirectory(prefix="blazeport-ops-") as folder:

@@ -131,9 +131,9 @@ def gate(
     from ..benchmarks.gate import gate as compare_with_baseline
     from ..errors import BlazeportError
 
-    now = [record for path in results for record in _read(path)]
+    now = [record for path in results for record in read_results(path)]
     found = compare_with_baseline(
-        now, _read(baseline), max_regression=max_regression, metric=metric, confidence=confidence
+        now, read_results(baseline), max_regression=max_regression, metric=metric, confidence=confidence
     )
     if as_json:
         print_json(found.to_dict())
@@ -180,16 +180,17 @@ def _recorded(baseline: Path, candidate: Path, metric: str, confidence: float) -
 
     if baseline.is_dir() or candidate.is_dir():
         found = compare_folders(
-            _read(candidate), _read(baseline), max_regression=0.0, metric=metric, confidence=confidence
+            read_results(candidate), read_results(baseline), max_regression=0.0, metric=metric, confidence=confidence
         )
         for sentence in found.unmatched:
             click.echo(f"! {sentence}", err=True)
         return list(found.comparisons)
-    ((first,), (second,)) = _read(baseline), _read(candidate)
+    ((first,), (second,)) = read_results(baseline), read_results(candidate)
     return [compare_records(first, second, metric=metric, confidence=confidence)]
 
 
-def _read(path: Path) -> list[BenchmarkRecord]:
+def read_results(path: Path) -> list[BenchmarkRecord]:
+    """The records of a file or a folder; what is none in a folder is named on stderr and skipped."""
     from ..benchmarks.records import read_record, read_records
     from ..errors import InputError
 

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .android_options import Numbers
 from .console import print_json, print_table
 from .run import FACE_MODELS, POSE_MODELS
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..benchmarks.compare import Comparison
+    from ..benchmarks.pipeline import Timed
 
 
 @click.command()
@@ -138,9 +146,9 @@ def pipeline(video: Path, model: str | None, task: str, model_file: Path | None,
     if model and model_file:
         raise click.UsageError("--model and --file exclude each other.")
     stream = open_video(video)
+    process: Callable[[np.ndarray, int | None], Timed]
     if task == "face":
-        detector = FaceDetector(model_file or official_file(FACE_MODELS[model or "short"]))
-        process = lambda rgb, _time_us: detector.process(rgb)  # noqa: E731
+        process = _without_time(FaceDetector(model_file or official_file(FACE_MODELS[model or "short"])).process)
     else:
         landmarker = model_file or official_file(f"pose_landmark_{model or 'lite'}")
         process = PoseTracker(official_file("pose_detection"), landmarker).process
@@ -160,10 +168,12 @@ def pipeline(video: Path, model: str | None, task: str, model_file: Path | None,
     )
 
 
-def _ratio(comparison: object) -> tuple[str, str]:
-    from ..benchmarks.compare import Comparison
+def _without_time(process: Callable[[np.ndarray], Timed]) -> Callable[[np.ndarray, int | None], Timed]:
+    return lambda rgb, _time_us: process(rgb)
 
-    if not isinstance(comparison, Comparison):
+
+def _ratio(comparison: Comparison | None) -> tuple[str, str]:
+    if comparison is None:
         return "-", "-"
     found = comparison.interval
     return f"{found.ratio:.3f}", f"{found.low:.3f}–{found.high:.3f}"

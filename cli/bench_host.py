@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.option("--min-samples", type=click.IntRange(1), default=50, show_default=True, help="Inferences per process.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds per process.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="Folder of photos to run on.  [default: noise]")
+@click.option("--together", type=click.IntRange(1), default=8, show_default=True, help="Processes that take turns.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the runs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -107,7 +108,7 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
         milliseconds(record["median_us"]),
         f"{milliseconds(low)}–{milliseconds(high)}",
         *(milliseconds(record[key]) for key in ("p90_us", "p99_us", "cpu_us", "init_us", "first_us")),
-        "-" if record["memory_bytes"] is None else f"{record['memory_bytes'] / 1e6:.1f}",
+        megabytes(record["memory_bytes"]),
         "-" if record["cv"] is None else f"{record['cv']:.1%}",
     )
 
@@ -115,6 +116,11 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
 def milliseconds(microseconds: float | None) -> str:
     """With two decimals; `-` for what was not measured."""
     return "-" if microseconds is None else f"{microseconds / 1000:.2f}"
+
+
+def megabytes(count: float | None) -> str:
+    """10^6 bytes with one decimal; `-` for what was not measured."""
+    return "-" if count is None else f"{count / 1e6:.1f}"
 
 
 def median_of(values: list[Any]) -> float | None:
