@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bench_host import ModelFile
 from .console import print_json
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("baseline", metavar="A", type=click.Path(path_type=Path))
-@click.argument("candidate", metavar="B", type=click.Path(path_type=Path))
+@click.argument("baseline", metavar="A", type=ModelFile())
+@click.argument("candidate", metavar="B", type=ModelFile())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option("--repeats", type=click.IntRange(2), default=10, show_default=True, help="Pairs of fresh processes.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=0.5, show_default=True, help="Seconds per process.")
@@ -82,11 +83,12 @@ def compare(
 ) -> None:
     """Is B really faster than A? Or slower, or is there no telling?
 
-    Two .tflite files are measured now, in turns; two records (or folders of them) are compared as they are.
+    Two .tflite files (or variants, for their official files) are measured now, in turns; two records, or folders of
+    them, are compared as they are.
 
     \b
     Example:
-      blazeport bench compare lite.tflite lite.landmarks.tflite
+      blazeport bench compare pose_landmark_lite build/export/pose_landmark_lite.landmarks.fp16.tflite
     """
     from ..benchmarks.compare import compare as compare_records
 

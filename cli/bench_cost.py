@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .android_options import Numbers
+from .bench_host import ModelFile
 from .console import print_json, print_table
 from .run import FACE_MODELS, POSE_MODELS
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|VARIANT", type=ModelFile())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Profiled inferences.")
 @click.option("--repeats", type=click.IntRange(2), default=5, show_default=True, help="Processes per head.")
@@ -82,7 +83,7 @@ def ops(file: Path, threads: int, runs: int, repeats: int, heads: bool, show_all
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|VARIANT", type=ModelFile())
 @click.option("--threads", type=Numbers(), default="1,2", show_default=True, metavar="N,…", help="CPU threads.")
 @click.option("--streams", type=Numbers(), default="1,2", show_default=True, metavar="N,…", help="At the same time.")
 @click.option("--inputs", type=Numbers(), default="1,2,4", show_default=True, metavar="N,…", help="Inputs per frame.")

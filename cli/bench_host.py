@@ -14,8 +14,22 @@ if TYPE_CHECKING:
     from ..benchmarks.records import BenchmarkRecord
 
 
+class ModelFile(click.ParamType):
+    """A .tflite file, or the name of a variant for its official file."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """A file of that name comes before a variant."""
+        from ..weights.fetch import official_file
+        from ..weights.sources import OFFICIAL
+
+        path = Path(value)
+        return official_file(str(value)) if str(value) in OFFICIAL and not path.exists() else path
+
+
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE|VARIANT...", nargs=-1, required=True, type=ModelFile())
 @click.option("--threads", type=Numbers(), default="1", show_default=True, metavar="N,…", help="CPU threads.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Processes per cell.")
 @click.option("--min-samples", type=click.IntRange(1), default=50, show_default=True, help="Inferences per process.")
@@ -26,14 +40,14 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def host(files: tuple[Path, ...], inputs: Path | None, output: Path | None, as_json: bool, **settings: Any) -> None:
-    """Measure the latency of FILEs on this machine.
+    """Measure the latency of FILEs on this machine; a VARIANT is its official file.
 
     Every file with every number of threads gets --repeats fresh processes, which take turns in random order. With -o
     the runs are written as they are made; the same command goes on where a stopped one ended.
 
     \b
     Example:
-      blazeport bench host build/export/*.tflite --threads 1,2 -o results/host
+      blazeport bench host pose_landmark_lite build/export/*.tflite --threads 1,2 -o build/bench
     """
     from ..benchmarks.host import HostOptions, measure_host
     from .artifacts import command_line
