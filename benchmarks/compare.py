@@ -12,7 +12,7 @@ from ..errors import ConfigError, unknown
 from .records import CONFIDENCE, BenchmarkRecord, RunRecord, require_alike
 from .stats import MIN_PAIRS, Interval, paired_ratio, pairs_needed, unpaired_ratio
 
-DEFAULT_REPEATS = 10  # of a comparison that is measured for it
+DEFAULT_REPEATS = 12  # of a comparison that is measured for it
 SMALLEST_EFFECT = 0.01  # what "how many more runs" is told for when the two look alike
 CANNOT_TELL = "cannot tell"
 _ALIKE = (

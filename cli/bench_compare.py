@@ -64,7 +64,7 @@ def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("baseline", metavar="A", type=ModelFile())
 @click.argument("candidate", metavar="B", type=ModelFile())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@click.option("--repeats", type=click.IntRange(2), default=10, show_default=True, help="Pairs of fresh processes.")
+@click.option("--repeats", type=click.IntRange(2), default=12, show_default=True, help="Pairs of fresh processes.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=0.5, show_default=True, help="Seconds per process.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the runs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for both records, with all samples.")

@@ -22,9 +22,7 @@ from blazeport.benchmarks.host import HostOptions, measure_host
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
-@click.option(
-    "--operators", default="82,91,100,82,91,100", show_default=True, help="Done again in B; of face short range."
-)
+@click.option("--operators", default="82,91,100,82,91", show_default=True, help="Done again in B; of face short range.")
 @click.option("--only", type=click.Choice(["A/A", "A/B"]), help="One kind.")
 @click.option("--trials", default=20, show_default=True, help="Of each kind.")
 @click.option("--repeats", default=DEFAULT_REPEATS, show_default=True, help="Pairs of processes per trial.")
