@@ -230,7 +230,7 @@ def serve(runtime: str, path: str, num_threads: str, socket_fd: str, memory_fd: 
         with open(int(memory_fd), "wb", closefd=False) as stream:
             stream.write(bytes(size))  # Reserved now: a full disk would kill the process later.
         memory = mmap.mmap(int(memory_fd), size)
-        views = [np.ndarray(tensor.shape, tensor.dtype, memory, place) for tensor, place in places]
+        views: list[np.ndarray] = [np.ndarray(tensor.shape, tensor.dtype, memory, place) for tensor, place in places]
         _answer(connection, describe(engine))
         while connection.recv(1):
             for position, output in enumerate(engine.run(views[0]), len(engine.inputs)):
