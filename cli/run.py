@@ -68,9 +68,7 @@ def run() -> None:
 @run.command()
 @media_options
 @click.option("--model", type=click.Choice(list(FACE_MODELS)), help="Official network.  [default: short]")
-@click.option(
-    "--file", "model_file", type=click.Path(path_type=Path), help="Any face detector .tflite or .onnx instead."
-)
+@click.option("--file", "model_file", type=click.Path(path_type=Path), help="Any face detector file instead.")
 @runtime_options
 def face(
     inputs: tuple[str, ...],
@@ -111,8 +109,8 @@ def face(
 @run.command()
 @media_options
 @click.option("--model", type=click.Choice(POSE_MODELS), help="Official landmark network.  [default: full]")
-@click.option("--landmark-file", type=click.Path(path_type=Path), help="Any landmark network .tflite or .onnx instead.")
-@click.option("--detector-file", type=click.Path(path_type=Path), help="Any pose detector .tflite or .onnx instead.")
+@click.option("--landmark-file", type=click.Path(path_type=Path), help="Any landmark network file instead.")
+@click.option("--detector-file", type=click.Path(path_type=Path), help="Any pose detector file instead.")
 @click.option("--static", is_flag=True, help="Take the frames of videos as stills: no tracking, no smoothing.")
 @click.option("--sequence", is_flag=True, help="Track through a folder's photos, in natural order of their names.")
 @click.option("--no-smoothing", is_flag=True, help="Leave tracked landmarks unsmoothed.")
@@ -214,9 +212,7 @@ def _model(file: Path | None, variant: str, runtime: str | None, python: Path | 
     if python is not None and runtime is None:
         raise click.UsageError("--runtime-python needs --runtime.")
     if runtime is not None and file is None and get_runtime(runtime).suffix == ".onnx":
-        raise ConfigError(
-            f"{runtime} runs .onnx files. Received: no file for {variant}, whose official one is .tflite."
-        )
+        raise ConfigError(f"{runtime} runs .onnx files. Received: no file for {variant}, whose official is .tflite.")
     return Model(file or official_file(variant), runtime=runtime, python=python)
 
 

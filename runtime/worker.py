@@ -96,9 +96,8 @@ class WorkerEngine:
         self.metadata: dict[str, str] = record["metadata"]
         places, size = lay_out([*self.inputs, *self.outputs])
         memory = mmap.mmap(memory_fd, size)
-        self._views: list[np.ndarray] = [
-            np.ndarray(tensor.shape, tensor.dtype, memory, place) for tensor, place in places
-        ]
+        self._views: list[np.ndarray]
+        self._views = [np.ndarray(tensor.shape, tensor.dtype, memory, place) for tensor, place in places]
 
     def _receive(self, timeout_s: float) -> dict[str, Any]:
         self._connection.settimeout(timeout_s)
