@@ -75,13 +75,19 @@ class WorkerEngine:
             theirs.close()
             try:
                 self._describe(self._receive(START_TIMEOUT_S), memory.fileno())
+            except (KeyError, TypeError, ValueError) as error:
+                raise self._broken("gave an answer that makes no sense") from error
             except BaseException:
                 self.close()
                 raise
         self.invoke_us = 0.0
 
     def run(self, image: np.ndarray) -> list[np.ndarray]:
-        """See `Engine`."""
+        """See `Engine`. Raises `WorkerError` when the process broke off or does not answer, and ever after."""
+        if not self.close.alive:
+            raise WorkerError(
+                f"The process of {self._what} has ended.", returncode=self._process.returncode or 0, stderr=""
+            )
         self._views[0][...] = image
         try:
             self._connection.sendall(b"r")

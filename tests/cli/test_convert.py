@@ -48,7 +48,9 @@ def test_a_variant_is_converted_into_a_folder(tmp_path: Path, monkeypatch: pytes
     done = blazeport(FACE, "-o", "my build")
     assert done.exit_code == 0, done.output
     name = f"{FACE}.fp16"
-    assert files_below(tmp_path) == [f"my build/{name}.json", f"my build/{name}.tflite"]
+    assert files_below(tmp_path) == [
+        *(f"my build/{FACE}.anchors.json", f"my build/{name}.json", f"my build/{name}.tflite"),
+    ]
     header, _, row, *_, last = (line.strip() for line in done.stdout.splitlines() if line.strip())
     assert header.split("  ")[0] == "variant"
     assert row.split() == [FACE, "all", "fp16", "230,304", "73", "30.8", "M", "0%", "exact"]
