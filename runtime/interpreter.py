@@ -108,7 +108,7 @@ class Model:
         """The variant this file is: the only one it fits, or the one its metadata names; None when that is unknown."""
         if len(self.candidates) == 1:
             return self.candidates[0]
-        if self._engine.metadata:
+        if get_runtime(self.runtime).suffix == ".onnx":
             named = self._engine.metadata.get("variant")
             return named if named in self.candidates else None
         metadata = _metadata(self._source)

@@ -75,9 +75,9 @@ def written(writer: ArtifactWriter, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def copy(written, tmp_path: Path) -> Path:
-    """A copy of the artifact with its manifest."""
+    """A copy of the artifact with its manifest and its anchors."""
     path, _ = written
-    for each in (path, manifest_path(path)):
+    for each in (path, manifest_path(path), path.with_name(f"{VARIANT}.anchors.json")):
         (tmp_path / each.name).write_bytes(each.read_bytes())
     return tmp_path / path.name
 
@@ -326,6 +326,7 @@ def test_another_recipe_is_another_file(writer: ArtifactWriter):
         pytest.param(lambda path: manifest_path(path).unlink(), id="no_manifest"),
         pytest.param(lambda path: manifest_path(path).write_text("{}"), id="foreign_manifest"),
         pytest.param(lambda path: manifest_path(path).write_bytes(b"\xff\xfe"), id="binary_manifest"),
+        pytest.param(lambda path: path.with_name(f"{VARIANT}.anchors.json").unlink(), id="no_anchors"),
     ],
 )
 def test_a_damaged_artifact_is_not_up_to_date(writer: ArtifactWriter, copy: Path, damage):
