@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-NOT_CODE = {"build", "docs", "tests"}
+NOT_CODE = {"build", "docs", "examples", "tests"}
 EXTRAS = {"convert", "quantize", "onnx", "tflite-runtime", "train", "dev"}
 
 
