@@ -61,10 +61,9 @@ RUNTIMES = {
             title="tflite-runtime",
             suffix=".tflite",
             in_process=False,
-            install="it needs Python 3.9 to 3.11 and numpy below 2: pip install 'blazeport[tflite-runtime]', or make it an "
-            "environment of its own (python3.11 -m venv DIR && "
-            "DIR/bin/pip install tflite-runtime==2.14.0 'numpy<2') and set "
-            "BLAZEPORT_TFLITE_RUNTIME_PYTHON=DIR/bin/python",
+            install="it needs Python 3.9 to 3.11 and numpy below 2: pip install 'blazeport[tflite-runtime]', or make "
+            "it an environment (python3.11 -m venv DIR && DIR/bin/pip install tflite-runtime==2.14.0 'numpy<2') and "
+            "set BLAZEPORT_TFLITE_RUNTIME_PYTHON=DIR/bin/python",
         ),
         Runtime(
             name="tf-lite",
