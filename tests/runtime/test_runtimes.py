@@ -37,7 +37,7 @@ print(len(FaceDetector(model).process(read_image(Path(sys.argv[3]))).faces))
 
 
 def assert_same_outputs(reference: Model, model: Model, variant: str) -> None:
-    """Single mask logits are off by up to 5e-4 of their range between right kernels; presence is a share."""
+    """Single mask logits are off by up to 7e-4 of their range between right kernels; presence is a share."""
     inputs = real_inputs(variant)[:3]
     parity = measure(reference.run, model.run, inputs, list(reference.outputs), reference_name="LiteRT")
     metrics = {"segmentation": "mean_relative", "presence": "max_abs"}
