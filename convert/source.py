@@ -66,7 +66,8 @@ def open_source(name: str, variant: str | None = None) -> Source:
     """The source a user names.
 
     Args:
-        name: a variant (its official weights are fetched), or a path of a `.keras`, `.weights.h5`, `.tflite` or `.pth` file.
+        name: a variant (its official weights are fetched), or the path of a `.keras`, `.weights.h5`, `.tflite` or
+            `.pth` file.
         variant: what network a file is. Where it is None, the file's name must begin with the variant's.
     Raises:
         ConfigError: neither a variant nor a file of a known kind, or a file whose variant is not known.

@@ -1,7 +1,7 @@
 """Checkpoints of BlazeFace-PyTorch and MediaPipePyTorch (`.pth`): read into our network, and written from it.
 
-Their `BlazeFace` is short range, layer by layer. Their other networks are older than the released ones (BlazeFace for the
-back camera at 256 px, a pose detector at 128 px, a landmark network with 31 landmarks) and fit none of the variants.
+Their `BlazeFace` is short range, layer by layer. Their other networks are older than the released ones (a BlazeFace of
+256 px for the back camera, a pose detector of 128 px, a landmark network with 31 landmarks) and fit no variant.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ EXPECTED_SKIPS = (
     r"the test device's shell user needs root",
     r"the test device needs (Linux|x86-64|root or user namespaces)",
     r"carries no metadata",
+    r"PyTorch is not installed",
 )
 
 

@@ -134,7 +134,7 @@ def test_a_file_that_fails_the_gate_can_be_kept(tmp_path: Path, other_weights):
         ([LITE, "--heads", "landmarks+landmarks"], "Each head may be named once."),
         ([FACE, "--precision", "fp8"], "Expected one of: fp32, fp16. Received: 'fp8'."),
         ([FACE, "--precision", "int8"], "(quantized ones: blazeport quantize)"),
-        ([FACE, "--variant", LITE], "--variant goes with a .keras, .weights.h5 or .tflite file."),
+        ([FACE, "--variant", LITE], "--variant goes with a .keras, .weights.h5, .tflite or .pth file."),
         ([FACE, "--inputs", "{tmp}/missing"], "missing is not a folder."),
         ([FACE, "--inputs", "{tmp}"], "Expected photos or videos ("),
         (["{tmp}/missing.keras"], "missing.keras does not exist."),
