@@ -44,6 +44,15 @@ def official() -> Callable[[str], Path]:
     return official_file
 
 
+@pytest.fixture(scope="session")
+def tflite_runtime_python() -> Path:
+    """The Python of an environment with tflite-runtime 2.14, numpy below 2 and nothing of ours."""
+    python = Path(__file__).parents[1] / "build" / "tflite-runtime" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("build/tflite-runtime is missing; make it with: make tflite-runtime")
+    return python
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--no-unexpected-skips", action="store_true", help="fail a skipped test whose reason conftest.py does not allow"
