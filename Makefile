@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench bench-peer android-runner android-bench test-device clean
+.PHONY: help setup export test lint typecheck bench bench-peer tflite-runtime android-runner android-bench test-device clean
 
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
@@ -47,6 +47,8 @@ bench: setup ## Measure build/export and the official files on this machine, int
 bench-peer: setup build/peer/.mediapipe ## Measure the pose and face loops against the mediapipe package (CLIP= a video with one person)
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
 
+tflite-runtime: build/tflite-runtime/.made ## Make an environment with tflite-runtime 2.14 alone, for its tests
+
 android-runner: .venv/.environment ## Build the native runner for phones (needs cmake, g++ and g++-aarch64-linux-gnu)
 	@$(BLAZEPORT) android build-runner
 
@@ -67,6 +69,13 @@ build/peer/.mediapipe:
 	@rm -rf build/peer
 	@$(PYTHON) -m venv build/peer
 	@build/peer/bin/python -m pip install --quiet --disable-pip-version-check mediapipe==0.10.21
+	@touch $@
+
+# tflite-runtime 2.14 needs Python 3.9 to 3.11 and numpy 1; blazeport itself takes any.
+build/tflite-runtime/.made: | .venv/.environment
+	@rm -rf build/tflite-runtime
+	@$(PYTHON) -m venv build/tflite-runtime
+	@build/tflite-runtime/bin/python -m pip install --quiet --disable-pip-version-check tflite-runtime==2.14.0 'numpy<2'
 	@touch $@
 
 .venv/.weights: .venv/.environment weights/sources.py

@@ -29,6 +29,24 @@ class OutputError(BlazeportError):
     """A file that cannot be written: read-only folder, full disk."""
 
 
+class RuntimeUnavailable(BlazeportError):
+    """A runtime that is not installed, or that does not work where it is."""
+
+
+class WorkerError(BlazeportError):
+    """A process started by blazeport that broke off or did not answer.
+
+    Attributes:
+        returncode: its exit code; below 0, the number of the signal that ended it.
+        stderr: what it printed.
+    """
+
+    def __init__(self, message: str, *, returncode: int, stderr: str) -> None:
+        super().__init__(message)
+        self.returncode = returncode
+        self.stderr = stderr
+
+
 class ConversionError(BlazeportError):
     """A model that cannot be converted."""
 

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "models": ("models", "models", "List the networks and what each head costs."),
     "quantize": ("quantize", "quantize", "Quantize a variant or a Keras model to a TFLite file."),
     "run": ("run", "run", "Find faces or poses in photos, videos and camera pictures."),
+    "runtimes": ("runtimes", "runtimes", "List the runtimes, and why one cannot be used."),
     "sensitivity": ("sensitivity", "sensitivity", "Rank the layers by what they lose in int8."),
     "weights": ("weights", "weights", "Fetch and verify the official weights."),
 }

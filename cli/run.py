@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..pipeline.face import FaceResult
     from ..pipeline.pose import PoseResult
+    from ..runtime.interpreter import Model
 
 FACE_MODELS = {
     "short": "face_detection_short_range",
@@ -37,6 +38,22 @@ def media_options(command: Callable[..., None]) -> Callable[..., None]:
     return inputs(output(jsonl(command)))
 
 
+def runtime_options(command: Callable[..., None]) -> Callable[..., None]:
+    """--runtime and --runtime-python."""
+    name = click.option(
+        "--runtime",
+        metavar="RUNTIME",
+        help="litert, tflite-runtime, tf-lite or onnxruntime.  [default: litert; for .onnx files onnxruntime]",
+    )
+    python = click.option(
+        "--runtime-python",
+        metavar="PYTHON",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The Python that has the runtime.  [default: see `blazeport runtimes`]",
+    )
+    return name(python(command))
+
+
 @click.group()
 def run() -> None:
     """Find faces or poses in photos, videos and camera pictures.
@@ -51,9 +68,16 @@ def run() -> None:
 @run.command()
 @media_options
 @click.option("--model", type=click.Choice(list(FACE_MODELS)), help="Official network.  [default: short]")
-@click.option("--file", "model_file", type=click.Path(path_type=Path), help="Any face detector .tflite instead.")
+@click.option("--file", "model_file", type=click.Path(path_type=Path), help="Any face detector file instead.")
+@runtime_options
 def face(
-    inputs: tuple[str, ...], output: Path | None, jsonl: str | None, model: str | None, model_file: Path | None
+    inputs: tuple[str, ...],
+    output: Path | None,
+    jsonl: str | None,
+    model: str | None,
+    model_file: Path | None,
+    runtime: str | None,
+    runtime_python: Path | None,
 ) -> None:
     """Find faces: box, six keypoints and score.
 
@@ -63,6 +87,7 @@ def face(
     Example:
       blazeport run face photo.jpg -o faces.png
       blazeport run face photos/ --model full --jsonl faces.jsonl
+      blazeport run face photo.jpg --runtime tflite-runtime
       blazeport run face camera:0 --jsonl -
     """
     if model and model_file:
@@ -71,7 +96,7 @@ def face(
     from ..pipeline.draw import draw_faces
     from ..pipeline.face import FaceDetector
 
-    detector = FaceDetector(model_file or _official(FACE_MODELS[model or "short"]))
+    detector = FaceDetector(_model(model_file, FACE_MODELS[model or "short"], runtime, runtime_python))
     task = Task(
         begin=lambda _: lambda rgb, _time_us: detector.process(rgb),
         draw=draw_faces,
@@ -84,10 +109,8 @@ def face(
 @run.command()
 @media_options
 @click.option("--model", type=click.Choice(POSE_MODELS), help="Official landmark network.  [default: full]")
-@click.option("--landmark-file", type=click.Path(path_type=Path), help="Any landmark network .tflite instead.")
-@click.option(
-    "--detector-file", type=click.Path(path_type=Path), help="Any pose detector .tflite instead of the official."
-)
+@click.option("--landmark-file", type=click.Path(path_type=Path), help="Any landmark network file instead.")
+@click.option("--detector-file", type=click.Path(path_type=Path), help="Any pose detector file instead.")
 @click.option("--static", is_flag=True, help="Take the frames of videos as stills: no tracking, no smoothing.")
 @click.option("--sequence", is_flag=True, help="Track through a folder's photos, in natural order of their names.")
 @click.option("--no-smoothing", is_flag=True, help="Leave tracked landmarks unsmoothed.")
@@ -107,6 +130,7 @@ def face(
     help="Write segmentation masks as PNG files into this folder, and draw them.",
 )
 @click.option("--smooth-masks", is_flag=True, help="Smooth the masks of a stream over time.")
+@runtime_options
 def pose(
     inputs: tuple[str, ...],
     output: Path | None,
@@ -123,6 +147,8 @@ def pose(
     max_people: int,
     masks: Path | None,
     smooth_masks: bool,
+    runtime: str | None,
+    runtime_python: Path | None,
 ) -> None:
     """Find people's 33 landmarks, and track them through videos.
 
@@ -149,10 +175,9 @@ def pose(
     sources = find_sources(inputs, sequence=sequence, output=output, masks=masks)
     from ..pipeline.draw import draw_people
     from ..pipeline.pose import PoseTracker
-    from ..runtime.interpreter import Model
 
-    detector = Model(detector_file or _official("pose_detection"))
-    landmarker = Model(landmark_file or _official(f"pose_landmark_{model or 'full'}"))
+    detector = _model(detector_file, "pose_detection", runtime, runtime_python)
+    landmarker = _model(landmark_file, f"pose_landmark_{model or 'full'}", runtime, runtime_python)
     options: dict[str, Any] = {
         "smooth": not no_smoothing,
         "refine": True if heatmap_kernel else refine,
@@ -177,10 +202,18 @@ def pose(
     process_sources(sources, task, jsonl)
 
 
-def _official(variant: str) -> Path:
+def _model(file: Path | None, variant: str, runtime: str | None, python: Path | None) -> Model:
+    """The file, or the variant's official one, in the runtime."""
+    from ..errors import ConfigError
+    from ..runtime.interpreter import Model
+    from ..runtime.runtimes import get_runtime
     from ..weights.fetch import official_file
 
-    return official_file(variant)
+    if python is not None and runtime is None:
+        raise click.UsageError("--runtime-python needs --runtime.")
+    if runtime is not None and file is None and get_runtime(runtime).suffix == ".onnx":
+        raise ConfigError(f"{runtime} runs .onnx files. Received: no file for {variant}, whose official is .tflite.")
+    return Model(file or official_file(variant), runtime=runtime, python=python)
 
 
 def _describe_faces(result: FaceResult) -> str:

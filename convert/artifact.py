@@ -23,6 +23,7 @@ from ..weights.reader import TfliteGraph, read_tflite
 from ..weights.sources import OFFICIAL
 from .inputs import ImageInput, network_inputs
 from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, read_manifest, tool_versions
+from .on_device import anchors_beside, decoding_of, has_anchors
 from .parity import EXACT, FLOAT_NOISE, Budget, Parity, Runner, check, measure, require_outputs
 from .precisions import CALIBRATED_PRECISIONS, FLOAT_PRECISIONS, IO_SUFFIX, Io
 from .source import KerasRunner, Source
@@ -94,7 +95,7 @@ class ArtifactWriter:
         """The manifest of `out` when writing it again would give the same file, else None."""
         try:
             manifest = read_manifest(manifest_path(out))
-            unchanged = manifest.sha256 == sha256_of(out)
+            unchanged = manifest.sha256 == sha256_of(out) and has_anchors(out.parent, self.source.config)
         except (InputError, OSError):
             return None
         fingerprint = self._fingerprint(heads, precision, io_type, quantizer)
@@ -109,7 +110,7 @@ class ArtifactWriter:
         io_type: Io = "float",
         quantizer: Quantizer | None = None,
     ) -> Manifest:
-        """Converts, checks and writes one file and its manifest.
+        """Converts, checks and writes one file and its manifest, and beside a detector its anchors.
 
         Args:
             out: path of the .tflite file; the manifest stands beside it.
@@ -146,7 +147,8 @@ class ArtifactWriter:
                 _log.warning("Kept for a look: %s", kept)
             raise
         manifest = self._manifest(content, out.name, heads, precision, io_type, quantizer, parity)
-        with atomic_path(out) as temporary:  # When there is no room for the manifest, there is no file either.
+        # When there is no room for the manifest, there is no file either.
+        with anchors_beside(out.parent, self.source.config), atomic_path(out) as temporary:
             temporary.write_bytes(content)
             manifest.write(manifest_path(out))
         return manifest
@@ -263,6 +265,7 @@ class ArtifactWriter:
             fingerprint=self._fingerprint(heads, precision, io_type, quantizer),
             tools=tool_versions(),
             command=self._command,
+            decoding=decoding_of(config),
         )
 
 

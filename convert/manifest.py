@@ -12,6 +12,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files import write_atomic
+from .on_device import DecodingRecord
 from .parity import OutputParity, Parity
 
 SCHEMA_VERSION = 1
@@ -98,6 +99,7 @@ class Manifest:
         fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.
         tools: name → version of what made it.
         command: the command line that made it.
+        decoding: how the outputs are decoded; None for a network that is none of blazeport's.
         accuracy: figures at the task on photos that were not calibrated on, where they were measured; a record of
             `quantize.evaluate` without its worst cases.
         schema_version: of this record.
@@ -123,6 +125,7 @@ class Manifest:
     fingerprint: str
     tools: dict[str, str]
     command: str
+    decoding: DecodingRecord | None = None
     accuracy: dict[str, Any] | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -169,6 +172,7 @@ def tool_versions() -> dict[str, str]:
 def _manifest(record: dict[str, Any]) -> Manifest:
     parity = record["parity"]
     calibration = record["calibration"]
+    decoding = record.get("decoding")
     return Manifest(
         **{
             **record,
@@ -177,6 +181,7 @@ def _manifest(record: dict[str, Any]) -> Manifest:
             "outputs": tuple(_tensor(output) for output in record["outputs"]),
             "weights": WeightsRecord(**record["weights"]),
             "calibration": calibration and _calibration(calibration),
+            "decoding": decoding and _decoding(decoding),
             "parity": Parity(**{**parity, "outputs": tuple(OutputParity(**output) for output in parity["outputs"])}),
         }
     )
@@ -185,6 +190,13 @@ def _manifest(record: dict[str, Any]) -> Manifest:
 def _calibration(record: dict[str, Any]) -> CalibrationRecord:
     media, warnings = tuple(record["media"]), tuple(record.get("warnings", ()))
     return CalibrationRecord(**{**record, "media": media, "warnings": warnings})
+
+
+def _decoding(record: dict[str, Any]) -> DecodingRecord:
+    pairs = {
+        name: tuple(record[name]) for name in ("input_range", "keypoints", "roi_points") if record[name] is not None
+    }
+    return DecodingRecord(**{**record, **pairs})
 
 
 def _tensor(record: dict[str, Any]) -> TensorRecord:

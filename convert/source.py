@@ -66,7 +66,8 @@ def open_source(name: str, variant: str | None = None) -> Source:
     """The source a user names.
 
     Args:
-        name: a variant (its official weights are fetched), or a path of a `.keras`, `.weights.h5` or `.tflite` file.
+        name: a variant (its official weights are fetched), or the path of a `.keras`, `.weights.h5`, `.tflite` or
+            `.pth` file.
         variant: what network a file is. Where it is None, the file's name must begin with the variant's.
     Raises:
         ConfigError: neither a variant nor a file of a known kind, or a file whose variant is not known.
@@ -74,12 +75,14 @@ def open_source(name: str, variant: str | None = None) -> Source:
         WeightsError: the official weights cannot be had.
     """
     path = Path(name)
-    if path.suffix in (".keras", ".h5", ".tflite"):
+    if path.suffix in (".keras", ".h5", ".tflite", ".pth"):
         if not path.is_file():
             raise InputError(f"Expected the name of a variant or an existing file. {path} does not exist.")
         config = get_config(variant or _variant_in(path.name))
     elif variant is not None:
-        raise ConfigError(f"--variant goes with a .keras, .weights.h5 or .tflite file. Received: SOURCE {name!r}.")
+        raise ConfigError(
+            f"--variant goes with a .keras, .weights.h5, .tflite or .pth file. Received: SOURCE {name!r}."
+        )
     else:
         config = get_config(name)
         path = official_file(config.name)

@@ -16,6 +16,7 @@ from .importer import import_weights
 from .keras_api import keras
 from .pose_detector import build_pose_detector
 from .pose_landmark import build_pose_landmark
+from .torch_checkpoint import SUFFIX, import_state, read_checkpoint
 
 _BUILDERS: dict[type[VariantConfig], Callable[[Any], Network]] = {
     FaceDetectorConfig: build_face_detector,
@@ -35,7 +36,7 @@ def build_model(variant: str, weights: str | Path | None = "official") -> Any:
     Args:
         variant: its name, e.g. `pose_landmark_lite`.
         weights: `official` (fetched on first use), None for random ones, or the path of a `.tflite` with the same
-            network, of a `.weights.h5`, or of a `.keras` file.
+            network, of a `.weights.h5`, of a `.keras` file, or of a PyTorch checkpoint (`.pth`, short range only).
     Returns:
         A Keras functional model. Input `image` `(1, S, S, 3)` float32 RGB in the variant's `input_range`; output a dict
         of head name → float32 tensor, see `blazeport models show VARIANT`. Layers that make a head carry its name.
@@ -52,6 +53,8 @@ def build_model(variant: str, weights: str | Path | None = "official") -> Any:
     network = build_network(config)
     if isinstance(weights, Path) and weights.suffix == ".h5":
         _load_h5(network.model, weights)
+    elif isinstance(weights, Path) and weights.suffix == SUFFIX:
+        import_state(network.model, config, read_checkpoint(weights), str(weights))
     elif weights is not None:
         path = weights if isinstance(weights, Path) else official_file(variant)
         import_weights(network, read_tflite(path))

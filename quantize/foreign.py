@@ -27,6 +27,7 @@ from ..convert.flatbuffer import add_metadata
 from ..convert.inputs import ImageInput
 from ..convert.manifest import Manifest, WeightsRecord, tool_versions
 from ..convert.metadata import METADATA_NAME, FileFacts, build_metadata
+from ..convert.on_device import anchors_beside, decoding_of
 from ..convert.parity import EXACT, Parity, check, measure
 from ..convert.precisions import CALIBRATED_PRECISIONS, IO_SUFFIX, Io
 from ..convert.source import NOT_STATED
@@ -218,7 +219,7 @@ def quantize_tflite(
             _log.warning("Kept for a look: %s", kept)
         raise
     manifest = _manifest(source, content, out.name, precision + IO_SUFFIX[io_type], quantizer, parity, command)
-    with atomic_path(out) as temporary:
+    with anchors_beside(out.parent, source.config), atomic_path(out) as temporary:
         temporary.write_bytes(content)
         manifest.write(manifest_path(out))
     return manifest
@@ -320,4 +321,5 @@ def _manifest(
         fingerprint=hashlib.sha256(json.dumps(decisive).encode()).hexdigest(),
         tools=tool_versions(),
         command=command,
+        decoding=decoding_of(config) if isinstance(config, VariantConfig) else None,
     )

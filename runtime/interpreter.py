@@ -1,4 +1,4 @@
-"""LiteRT in process: one TFLite file, its image input, and its outputs by name."""
+"""One file in one of the runtimes: its image input, and its outputs by name."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
 
 from ..errors import ConfigError, InputError, ShapeError
 from ..models.config import VARIANTS, VariantConfig
 from ..quiet import native_stderr
+from .engine import Engine, EngineError, RawTensor, UnusableRuntimeError, open_engine
+from .runtimes import Runtime, get_runtime, runtime_for, unavailable
+from .worker import WorkerEngine
 
 FILE_IDENTIFIER = b"TFL3"
 METADATA_NAME = b"TFLITE_METADATA"
@@ -32,44 +34,54 @@ class TensorSpec:
 
 
 class Model:
-    """One TFLite file, ready to run. Not for two threads at once; several instances are independent.
+    """One file, ready to run. Not for two threads at once; several instances are independent.
 
     Attributes:
         name: the file's name, for messages.
+        runtime: name of the runtime it runs in.
         input: spec of the image input.
         outputs: output name → spec, in the order of the file.
         candidates: names of the variants whose input and heads this file fits; variants may share them.
     """
 
-    def __init__(self, source: Path | bytes, *, num_threads: int = 1) -> None:
+    def __init__(
+        self,
+        source: Path | bytes,
+        *,
+        num_threads: int = 1,
+        runtime: str | None = None,
+        python: Path | None = None,
+    ) -> None:
         """Loads a file and allocates its tensors.
 
         Args:
-            source: path or content of a .tflite file with one image input and a static batch of 1.
-            num_threads: CPU threads of the interpreter.
+            source: path or content of a .tflite or .onnx file with one image input and a static batch of 1.
+            num_threads: CPU threads of the runtime.
+            runtime: `litert`, `tflite-runtime`, `tf-lite` or `onnxruntime`; None: onnxruntime for the path of an .onnx
+                file, else LiteRT.
+            python: the Python that has the runtime; None: the one that `BLAZEPORT_<RUNTIME>_PYTHON` names, else this.
         Raises:
-            InputError: the file is missing, truncated, no TFLite model, or not a network with one image input.
-            ConfigError: `num_threads` is below 1.
+            InputError: the file is missing, truncated, no model for this runtime, or has other inputs than one image.
+            ConfigError: `num_threads` is below 1, or there is no such runtime.
+            RuntimeUnavailable: the runtime is not installed or does not work; the message says what to do.
+            WorkerError: the runtime's own process broke off.
         """
         if num_threads < 1:
             raise ConfigError(f"num_threads must be at least 1. Received: {num_threads}.")
-        self.name = "model" if isinstance(source, bytes) else str(source)
-        _check_header(source, self.name)
-        try:
-            with native_stderr(NATIVE_CHATTER):
-                self._interpreter = _open(source, num_threads)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            reason = " ".join(str(error).split())
-            raise InputError(f"{self.name} is truncated or not a model LiteRT can run ({reason}).") from error
-        inputs = self._interpreter.get_input_details()
-        if len(inputs) != 1 or len(inputs[0]["shape"]) != 4 or inputs[0]["shape"][3] != 3:
-            shapes = ", ".join(str(tuple(int(size) for size in tensor["shape"])) for tensor in inputs)
+        path = source if isinstance(source, Path) else None
+        self.name = "model" if path is None else str(path)
+        chosen = get_runtime(runtime) if runtime else runtime_for(path)
+        self.runtime = chosen.name
+        _check_header(source, self.name, chosen)
+        self._engine = _open(source, num_threads, chosen, python, self.name)
+        inputs = self._engine.inputs
+        if len(inputs) != 1 or len(inputs[0].shape) != 4 or inputs[0].shape[3] != 3:
+            self.close()
+            shapes = ", ".join(str(tensor.shape) for tensor in inputs)
             raise InputError(f"{self.name} must have one image input (1, height, width, 3). Received: {shapes}.")
         self.input = _spec(inputs[0])
         self._source = source
-        self._input_index = int(inputs[0]["index"])
-        self._output_index, self.outputs, self.candidates = self._name_outputs()
+        self._positions, self.outputs, self.candidates = self._name_outputs()
 
     def __enter__(self) -> Model:
         return self
@@ -78,8 +90,8 @@ class Model:
         self.close()
 
     def close(self) -> None:
-        """Frees the interpreter's memory; the model cannot run any more."""
-        self._interpreter = None
+        """Frees the runtime's memory and ends its process; the model cannot run any more."""
+        self._engine.close()
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -96,6 +108,9 @@ class Model:
         """The variant this file is: the only one it fits, or the one its metadata names; None when that is unknown."""
         if len(self.candidates) == 1:
             return self.candidates[0]
+        if get_runtime(self.runtime).suffix == ".onnx":
+            named = self._engine.metadata.get("variant")
+            return named if named in self.candidates else None
         metadata = _metadata(self._source)
         return next((name for name in self.candidates if _flatbuffer_string(name) in metadata), None)
 
@@ -113,42 +128,38 @@ class Model:
             raise ShapeError(
                 f"{self.name} needs a float32 image {self.input.shape}. Received: {image.dtype} {image.shape}."
             )
-        self._interpreter.set_tensor(self._input_index, stored_values(image, self.input))
-        self._interpreter.invoke()
-        return {
-            name: float_values(self._interpreter.get_tensor(index), self.outputs[name])
-            for name, index in self._output_index.items()
-        }
+        try:
+            stored = self._engine.run(stored_values(image, self.input))
+        except EngineError as error:
+            raise InputError(f"{self.name} fails when it runs in {self.runtime} ({error}).") from error
+        return {name: float_values(stored[position], self.outputs[name]) for name, position in self._positions.items()}
+
+    @property
+    def invoke_us(self) -> float:
+        """What the runtime took for the last run, µs, without handing tensors over to it."""
+        return self._engine.invoke_us
 
     def _name_outputs(self) -> tuple[dict[str, int], dict[str, TensorSpec], tuple[str, ...]]:
-        """Output name → tensor index and → spec, and the variants that fit.
+        """Output name → position in the file and → spec, and the variants that fit.
 
         A file with a signature names its outputs itself; in one without (every official file) the shapes of a variant's
         heads are distinct and name them. A network that fits no variant keeps its tensors' names.
         """
-        details = {int(tensor["index"]): tensor for tensor in self._interpreter.get_output_details()}
-        specs = {index: _spec(tensor) for index, tensor in details.items()}
-        signed = self._signature_outputs()
+        specs = {position: _spec(tensor) for position, tensor in enumerate(self._engine.outputs)}
+        signed = self._engine.names
         fitting = {
             config.name: names
             for config in VARIANTS.values()
             if config.input_shape == self.input.shape and (names := _fit(config, specs, signed)) is not None
         }
-        names = next(iter(fitting.values()), signed) or {index: str(details[index]["name"]) for index in details}
-        by_name = {names[index]: index for index in details if index in names}
-        return by_name, {name: specs[index] for name, index in by_name.items()}, tuple(fitting)
-
-    def _signature_outputs(self) -> dict[int, str]:
-        """Tensor index → name in the file's signature; empty when it has none."""
-        signatures = list(self._interpreter.get_signature_list())
-        if not signatures:
-            return {}
-        details = self._interpreter.get_signature_runner(signatures[0]).get_output_details()
-        return {int(tensor["index"]): str(name) for name, tensor in details.items()}
+        tensor_names = {position: tensor.name for position, tensor in enumerate(self._engine.outputs)}
+        names = next(iter(fitting.values()), signed) or tensor_names
+        by_name = {names[position]: position for position in specs if position in names}
+        return by_name, {name: specs[position] for name, position in by_name.items()}, tuple(fitting)
 
 
 def _fit(config: VariantConfig, specs: Mapping[int, TensorSpec], signed: Mapping[int, str]) -> dict[int, str] | None:
-    """Tensor index → head of `config`, or None when some output is no head of it."""
+    """Position → head of `config`, or None when some output is no head of it."""
     shapes = {head.name: head.shape for head in config.heads}
     if signed:
         fits = all(shapes.get(name) == specs[index].shape for index, name in signed.items() if index in specs)
@@ -158,8 +169,8 @@ def _fit(config: VariantConfig, specs: Mapping[int, TensorSpec], signed: Mapping
     return names if len(set(names.values())) == len(specs) else None
 
 
-def _check_header(source: Path | bytes, name: str) -> None:
-    """Refuses what is plainly no TFLite file before LiteRT sees it; LiteRT verifies the rest of its structure."""
+def _check_header(source: Path | bytes, name: str, runtime: Runtime) -> None:
+    """Refuses what is plainly no file for the runtime before that sees it; the runtime checks the rest."""
     if isinstance(source, bytes):
         head = source[:8]
     else:
@@ -168,27 +179,40 @@ def _check_header(source: Path | bytes, name: str) -> None:
                 head = stream.read(8)
         except OSError as error:
             raise InputError(f"Cannot read the model {name}: {error.strerror or error}.") from error
-    if head[4:8] != FILE_IDENTIFIER:
+    is_tflite = head[4:8] == FILE_IDENTIFIER
+    if runtime.suffix == ".tflite" and not is_tflite:
         what = "it is empty" if not head else f"it begins with {head!r}"
-        raise InputError(f"{name} is not a TFLite model: 'TFL3' must stand at byte 4, but {what}.")
+        raise InputError(
+            f"{name} is not a TFLite model: 'TFL3' must stand at byte 4, but {what}."
+            + (" The runtime for .onnx files is onnxruntime." if name.endswith(".onnx") else "")
+        )
+    if runtime.suffix == ".onnx" and is_tflite:
+        raise InputError(f"{runtime.name} runs .onnx files. {name} is a TFLite model.")
 
 
-def _open(source: Path | bytes, num_threads: int) -> Interpreter:
-    if isinstance(source, bytes):
-        return Interpreter(model_content=source, num_threads=num_threads)
-    return Interpreter(model_path=str(source), num_threads=num_threads)
+def _open(source: Path | bytes, num_threads: int, runtime: Runtime, python: Path | None, name: str) -> Engine:
+    python = runtime.python(python)
+    try:
+        if python is not None or not runtime.in_process:
+            return WorkerEngine(runtime, source, num_threads, python)
+        with native_stderr(NATIVE_CHATTER):
+            return open_engine(runtime.name, source, num_threads)
+    except UnusableRuntimeError as error:
+        raise unavailable(runtime, python, str(error)) from error
+    except EngineError as error:
+        raise InputError(f"{name} is truncated or not a model {runtime.title} can run ({error}).") from error
 
 
-def _spec(details: Mapping[str, Any]) -> TensorSpec:
-    scale, zero_point = details["quantization"]
-    shape = tuple(int(size) for size in details["shape"])
-    return TensorSpec(shape=shape, dtype=np.dtype(details["dtype"]), scale=float(scale), zero_point=int(zero_point))
+def _spec(tensor: RawTensor) -> TensorSpec:
+    return TensorSpec(
+        shape=tensor.shape, dtype=np.dtype(tensor.dtype), scale=tensor.scale, zero_point=tensor.zero_point
+    )
 
 
 def stored_values(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
     """float32 values of any shape as a file stores them, saturating; the same array where it stores float32."""
-    if spec.dtype == np.float32:
-        return values
+    if spec.dtype.kind == "f":
+        return values.astype(spec.dtype, copy=False)
     limits = np.iinfo(spec.dtype)
     stored = np.rint(values / np.float32(spec.scale)) + np.float32(spec.zero_point)
     return np.asarray(np.clip(stored, limits.min, limits.max).astype(spec.dtype))
@@ -196,8 +220,8 @@ def stored_values(values: np.ndarray, spec: TensorSpec) -> np.ndarray:
 
 def float_values(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
     """The float32 values that stored ones of any shape stand for."""
-    if spec.dtype == np.float32:
-        return stored
+    if spec.dtype.kind == "f":
+        return stored.astype(np.float32, copy=False)
     return np.asarray((stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale))
 
 

@@ -17,6 +17,7 @@ EXPECTED_SKIPS = (
     r"the test device's shell user needs root",
     r"the test device needs (Linux|x86-64|root or user namespaces)",
     r"carries no metadata",
+    r"PyTorch is not installed",
 )
 
 
@@ -41,6 +42,15 @@ def official() -> Callable[[str], Path]:
     from blazeport.weights.fetch import official_file
 
     return official_file
+
+
+@pytest.fixture(scope="session")
+def tflite_runtime_python() -> Path:
+    """The Python of an environment with tflite-runtime 2.14, numpy below 2 and nothing of ours."""
+    python = Path(__file__).parents[1] / "build" / "tflite-runtime" / "bin" / "python"
+    if not python.exists():
+        pytest.skip("build/tflite-runtime is missing; make it with: make tflite-runtime")
+    return python
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -9,6 +9,7 @@ import itertools
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from blazeport.pipeline.image import read_image
 from blazeport.pipeline.video import open_video
-from blazeport.runtime import interpreter
+from blazeport.runtime import engine
 from blazeport.runtime.interpreter import Model
 
 FILES = {7: "golden_images_k7.json", 9: "golden_images.json"}
@@ -60,10 +61,10 @@ def with_other_kernels(path: Path) -> Model:
     with pytest.MonkeyPatch.context() as patch:
         resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         patch.setattr(
-            interpreter,
-            "_open",
-            lambda source, threads: Interpreter(
-                model_path=str(source), num_threads=threads, experimental_op_resolver_type=resolver
+            engine,
+            "_load",
+            lambda _: SimpleNamespace(
+                Interpreter=lambda **options: Interpreter(**options, experimental_op_resolver_type=resolver)
             ),
         )
         return Model(path)

@@ -15,8 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
-NOT_CODE = {"build", "docs", "tests"}
-EXTRAS = {"convert", "quantize", "onnx", "tflite-runtime", "train", "dev"}
+NOT_CODE = {"build", "docs", "examples", "tests"}
+NOT_PINNED = {"torch"}  # too large to test with; see tests/models/test_torch_checkpoint.py
+EXTRAS = {"convert", "quantize", "onnx", "tflite-runtime", "torch", "train", "dev"}
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,8 @@ def test_the_lock_pins_every_requirement(setup_cfg: configparser.ConfigParser):
     declared = [setup_cfg["options"]["install_requires"], *setup_cfg["options.extras_require"].values()]
     for requirement in requirements("\n".join(declared)):
         if requirement.name != "blazeport":
+            if requirement.name in NOT_PINNED:
+                continue
             version = str(pins[canonicalize_name(requirement.name)].specifier).removeprefix("==")
             assert requirement.specifier.contains(version), f"{requirement} is pinned to {version}"
 

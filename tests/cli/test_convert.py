@@ -48,7 +48,9 @@ def test_a_variant_is_converted_into_a_folder(tmp_path: Path, monkeypatch: pytes
     done = blazeport(FACE, "-o", "my build")
     assert done.exit_code == 0, done.output
     name = f"{FACE}.fp16"
-    assert files_below(tmp_path) == [f"my build/{name}.json", f"my build/{name}.tflite"]
+    assert files_below(tmp_path) == [
+        *(f"my build/{FACE}.anchors.json", f"my build/{name}.json", f"my build/{name}.tflite"),
+    ]
     header, _, row, *_, last = (line.strip() for line in done.stdout.splitlines() if line.strip())
     assert header.split("  ")[0] == "variant"
     assert row.split() == [FACE, "all", "fp16", "230,304", "73", "30.8", "M", "0%", "exact"]
@@ -132,7 +134,7 @@ def test_a_file_that_fails_the_gate_can_be_kept(tmp_path: Path, other_weights):
         ([LITE, "--heads", "landmarks+landmarks"], "Each head may be named once."),
         ([FACE, "--precision", "fp8"], "Expected one of: fp32, fp16. Received: 'fp8'."),
         ([FACE, "--precision", "int8"], "(quantized ones: blazeport quantize)"),
-        ([FACE, "--variant", LITE], "--variant goes with a .keras, .weights.h5 or .tflite file."),
+        ([FACE, "--variant", LITE], "--variant goes with a .keras, .weights.h5, .tflite or .pth file."),
         ([FACE, "--inputs", "{tmp}/missing"], "missing is not a folder."),
         ([FACE, "--inputs", "{tmp}"], "Expected photos or videos ("),
         (["{tmp}/missing.keras"], "missing.keras does not exist."),

@@ -17,6 +17,7 @@ import pytest
 from blazeport.convert import artifact
 from blazeport.convert.artifact import ArtifactWriter, default_name, manifest_path
 from blazeport.convert.manifest import CalibrationRecord, Manifest, read_manifest
+from blazeport.convert.on_device import anchors_json
 from blazeport.convert.source import Source, open_source
 from blazeport.errors import ConfigError, ConversionError, InputError, OutputError, ParityError
 from blazeport.files import sha256_of
@@ -74,9 +75,9 @@ def written(writer: ArtifactWriter, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture
 def copy(written, tmp_path: Path) -> Path:
-    """A copy of the artifact with its manifest."""
+    """A copy of the artifact with its manifest and its anchors."""
     path, _ = written
-    for each in (path, manifest_path(path)):
+    for each in (path, manifest_path(path), path.with_name(f"{VARIANT}.anchors.json")):
         (tmp_path / each.name).write_bytes(each.read_bytes())
     return tmp_path / path.name
 
@@ -90,7 +91,7 @@ def files_in(folder: Path) -> list[str]:
 
 def test_an_artifact_stands_with_its_manifest_and_nothing_else(written):
     path, manifest = written
-    assert files_in(path.parent) == [f"{VARIANT}.fp16.json", NAME]
+    assert files_in(path.parent) == [f"{VARIANT}.anchors.json", f"{VARIANT}.fp16.json", NAME]
     assert read_manifest(manifest_path(path)) == manifest
 
 
@@ -325,6 +326,7 @@ def test_another_recipe_is_another_file(writer: ArtifactWriter):
         pytest.param(lambda path: manifest_path(path).unlink(), id="no_manifest"),
         pytest.param(lambda path: manifest_path(path).write_text("{}"), id="foreign_manifest"),
         pytest.param(lambda path: manifest_path(path).write_bytes(b"\xff\xfe"), id="binary_manifest"),
+        pytest.param(lambda path: path.with_name(f"{VARIANT}.anchors.json").unlink(), id="no_anchors"),
     ],
 )
 def test_a_damaged_artifact_is_not_up_to_date(writer: ArtifactWriter, copy: Path, damage):
@@ -350,7 +352,9 @@ def test_other_tools_code_or_weights_are_not_up_to_date(writer: ArtifactWriter, 
 @pytest.fixture
 def small_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder where the artifact fits and its manifest does not; a real full disk where this may mount one."""
-    folder, blocks = tmp_path / "small", 57  # of 4096 bytes; the fp16 artifact takes all of them
+    anchors = len(anchors_json(get_config(VARIANT)).encode())
+    # Of 4096 bytes; the anchors and the fp16 artifact take all of them.
+    folder, blocks = tmp_path / "small", 57 - (-anchors // 4096)
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={blocks * 4096}", "tmpfs", folder]
     if shutil.which("mount") and subprocess.run(mount, capture_output=True, check=False).returncode == 0:
