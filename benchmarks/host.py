@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import random
 import secrets
 import tempfile
@@ -20,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from .. import progress
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, RuntimeUnavailable
 from ..files import sha256_of
+from ..runtime.runtimes import get_runtime, probe, runtime_for
 from .cells import Cell, model_record
 from .host_process import HostProcess, host_process
 from .machine import host_machine, read_load
@@ -41,13 +43,15 @@ class HostOptions:
     """How files are measured. `files` × `threads` are the cells.
 
     Attributes:
-        files: .tflite files with one image input.
+        files: with one image input.
         threads: numbers of CPU threads.
         repeats: processes per cell.
         min_samples, min_seconds: per process; both must be reached.
         warmup_runs: inferences of each process that do not count, after the first.
         seed: of the order.
         together: processes at a time that take turns; files that are to be compared must fit.
+        runtime: what runs the files; None: onnxruntime for .onnx files, LiteRT for all others.
+        python: the Python that has the runtime; None: see `runtime.runtimes`.
     """
 
     files: tuple[Path, ...]
@@ -58,6 +62,8 @@ class HostOptions:
     warmup_runs: int = DEFAULT_WARMUP
     seed: int = 0
     together: int = TOGETHER
+    runtime: str | None = None
+    python: Path | None = None
 
     def check(self) -> None:
         """Raises `ConfigError` for what cannot be measured, `InputError` for a file that is not there."""
@@ -68,9 +74,11 @@ class HostOptions:
                 raise ConfigError(f"{name} must be at least 1. Received: {getattr(self, name)}.")
         if not all(1 <= count <= 64 for count in self.threads):
             raise ConfigError(f"threads must be from 1 to 64. Received: {', '.join(map(str, self.threads))}.")
+        if self.runtime:
+            get_runtime(self.runtime)
         for path in self.files:
             if not path.is_file():
-                raise InputError(f"Expected a .tflite file at {path}. There is none.")
+                raise InputError(f"Expected a model file at {path}. There is none.")
 
 
 def measure_host(
@@ -103,6 +111,7 @@ def measure_host(
 @dataclass(kw_only=True)
 class _State:
     cell: Cell
+    tool: ToolRecord
     inputs: Path | None
     path: Path | None = None
     runs: list[RunRecord] = field(default_factory=list)
@@ -118,9 +127,9 @@ class _Session:
         self._options, self._command, self._scratch = options, command, scratch
         self._order = random.Random(options.seed)
         self._id = secrets.token_hex(4)
-        self._machine, self._tool = host_machine(), litert_tool()
+        self._machine = host_machine()
         self.states = [
-            _State(cell=cell, inputs=saved)
+            _State(cell=cell, tool=_tool(options.runtime or runtime_for(path).name, options.python), inputs=saved)
             for path in options.files
             for saved, sha256 in [self._save(inputs[path] if inputs else None)]
             for cell in _cells(path, options, sha256)
@@ -153,8 +162,8 @@ class _Session:
             model=state.cell.model,
             machine=self._machine,
             settings=state.cell.settings,
-            tool=self._tool,
-            delegate_applied="xnnpack",
+            tool=state.tool,
+            delegate_applied="cpu" if state.tool.name == "onnxruntime" else "xnnpack",
             synthetic=False,
             runs=tuple(state.runs),
             commands=state.commands,
@@ -170,7 +179,7 @@ class _Session:
         return path, sha256
 
     def _resume(self, state: _State, folder: Path) -> None:
-        state.path = folder / f"{state.cell.name(self._machine, self._tool)}.json"
+        state.path = folder / f"{state.cell.name(self._machine, state.tool)}.json"
         if not state.path.exists():
             return
         try:
@@ -183,7 +192,7 @@ class _Session:
         before = read_load()
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with contextlib.ExitStack() as stack:
-            turns = [_Turns(stack.enter_context(_started(state)), self._options) for state in group]
+            turns = [_Turns(stack.enter_context(self._started(state)), self._options) for state in group]
             while due := [each for each in turns if not each.done]:
                 for each in self._order.sample(due, len(due)):
                     each.block()
@@ -194,12 +203,27 @@ class _Session:
                 session=self._id,
                 started=started,
                 **each.measured(),
-                **_memory(state),
+                **self._memory(state),
                 steal_share=steal,
                 load_average=before.load_average,
             )
             for state, each in zip(group, turns, strict=True)
         ]
+
+    def _started(self, state: _State) -> contextlib.AbstractContextManager[HostProcess]:
+        return host_process(
+            state.cell.path,
+            num_threads=state.cell.settings.num_threads,
+            inputs=state.inputs,
+            runtime=self._options.runtime,
+            python=self._options.python,
+        )
+
+    def _memory(self, state: _State) -> dict[str, Any]:
+        """Memory of a process that does nothing but load the file and run it."""
+        with self._started(state) as worker:
+            peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]
+            return {"baseline_rss_bytes": worker.first["baseline_rss_bytes"], "peak_rss_bytes": peak}
 
 
 class _Turns:
@@ -211,7 +235,7 @@ class _Turns:
         warmup = worker.ask(options.warmup_runs)["times_us"]
         self._samples: list[float] = []
         self._blocks: list[int] = []
-        self._cpu_us = 0.0
+        self._cpu_us: float | None = 0.0
         self._facts = {"init_us": first["init_us"], "first_us": first["first_us"], "warmup_us": tuple(warmup)}
         self._runs = int(np.clip(_BLOCK_SECONDS * 1e6 / max(min(warmup), 1.0), _MIN_RUNS, _MAX_RUNS))
 
@@ -227,23 +251,13 @@ class _Turns:
         answer = self._worker.ask(self._runs)
         self._samples += answer["times_us"]
         self._blocks.append(self._runs)
-        self._cpu_us += answer["cpu_us"]
+        if self._cpu_us is not None:
+            self._cpu_us = None if answer["cpu_us"] is None else self._cpu_us + answer["cpu_us"]
 
     def measured(self) -> dict[str, Any]:
         """As fields of a run's record."""
         counted = {"samples_us": tuple(self._samples), "block_runs": tuple(self._blocks), "cpu_us": self._cpu_us}
         return self._facts | counted
-
-
-def _started(state: _State) -> contextlib.AbstractContextManager[HostProcess]:
-    return host_process(state.cell.path, num_threads=state.cell.settings.num_threads, inputs=state.inputs)
-
-
-def _memory(state: _State) -> dict[str, Any]:
-    """Memory of a process that does nothing but load the file and run it."""
-    with _started(state) as worker:
-        peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]
-        return {"baseline_rss_bytes": worker.first["baseline_rss_bytes"], "peak_rss_bytes": peak}
 
 
 def _cells(path: Path, options: HostOptions, inputs_sha256: str | None) -> list[Cell]:
@@ -259,14 +273,17 @@ def _cells(path: Path, options: HostOptions, inputs_sha256: str | None) -> list[
     return [Cell(path, model, dataclasses.replace(settings, num_threads=threads)) for threads in options.threads]
 
 
-def litert_tool() -> ToolRecord:
-    """LiteRT as it runs in this environment."""
-    from importlib.metadata import version
+@functools.cache
+def _tool(runtime: str, python: Path | None) -> ToolRecord:
+    """A runtime as it is in its Python.
 
-    import ai_edge_litert
-
-    folder = Path(ai_edge_litert.__file__).parent
-    library = sha256_of(
-        next(iter(sorted(folder.glob("_pywrap_litert_interpreter_wrapper.*"))), Path(ai_edge_litert.__file__))
+    Raises:
+        RuntimeUnavailable: it does not work there.
+    """
+    status = probe(get_runtime(runtime), python)
+    if not status.usable:
+        raise RuntimeUnavailable(f"{runtime} cannot be used in {status.python}: {status.problem}")
+    version = status.version or "unknown"
+    return ToolRecord(
+        name=runtime, version=version, sha256=sha256_of(f"{runtime} {version}".encode()), context="process"
     )
-    return ToolRecord(name="litert", version=version("ai-edge-litert"), sha256=library, context="process")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BlazeportError, InputError
+from ..runtime.runtimes import get_runtime, runtime_for
 from . import host_worker
 
 
@@ -56,18 +57,29 @@ class HostProcess:
 
 
 @contextlib.contextmanager
-def host_process(file: Path, *, num_threads: int = 1, inputs: Path | None = None) -> Iterator[HostProcess]:
+def host_process(
+    file: Path,
+    *,
+    num_threads: int = 1,
+    inputs: Path | None = None,
+    runtime: str | None = None,
+    python: Path | None = None,
+) -> Iterator[HostProcess]:
     """Starts a process with a file, and ends it.
 
     Args:
-        file: a .tflite file with one image input.
-        num_threads: of its interpreter.
+        file: with one image input.
+        num_threads: CPU threads.
         inputs: a .npy of `(N, 1, S, S, 3)` float32, used in turn; None is seeded noise.
+        runtime, python: as for `Model`.
     Raises:
+        ConfigError: there is no such runtime.
         InputError: the file cannot be run.
         BlazeportError: the process broke off.
     """
-    command = [sys.executable, "-m", host_worker.__name__, str(file), str(num_threads), str(inputs or "-")]
+    chosen = get_runtime(runtime) if runtime else runtime_for(file)
+    words = (str(file), str(num_threads), str(inputs or "-"), chosen.name, str(python or "-"))
+    command = [sys.executable, "-m", host_worker.__name__, *words]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         yield HostProcess(process, file)

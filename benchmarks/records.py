@@ -101,7 +101,10 @@ class SettingsRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class ToolRecord:
-    """The program that ran the file, and where: a program of the shell and an app in the foreground differ."""
+    """The program that ran the file, and where: a program of the shell and an app in the foreground differ.
+
+    `sha256` is that of its file; of its name and version for a runtime that is a Python package.
+    """
 
     name: str
     version: str

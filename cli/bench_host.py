@@ -9,6 +9,7 @@ import click
 
 from .android_options import Numbers, network_inputs
 from .console import print_json, print_table
+from .run import runtime_options
 
 if TYPE_CHECKING:
     from ..benchmarks.records import BenchmarkRecord
@@ -34,12 +35,20 @@ class ModelFile(click.ParamType):
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Processes per cell.")
 @click.option("--min-samples", type=click.IntRange(1), default=50, show_default=True, help="Inferences per process.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds per process.")
+@runtime_options
 @click.option("--inputs", type=click.Path(path_type=Path), help="Folder of photos to run on.  [default: noise]")
 @click.option("--together", type=click.IntRange(1), default=8, show_default=True, help="Processes that take turns.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the runs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def host(files: tuple[Path, ...], inputs: Path | None, output: Path | None, as_json: bool, **settings: Any) -> None:
+def host(
+    files: tuple[Path, ...],
+    inputs: Path | None,
+    output: Path | None,
+    runtime_python: Path | None,
+    as_json: bool,
+    **settings: Any,
+) -> None:
     """Measure the latency of FILEs on this machine; a VARIANT is its official file.
 
     Every file with every number of threads gets --repeats fresh processes, which take turns in random order. With -o
@@ -52,7 +61,7 @@ def host(files: tuple[Path, ...], inputs: Path | None, output: Path | None, as_j
     from ..benchmarks.host import HostOptions, measure_host
     from .artifacts import command_line
 
-    options = HostOptions(files=tuple(dict.fromkeys(files)), **settings)
+    options = HostOptions(files=tuple(dict.fromkeys(files)), python=runtime_python, **settings)
     options.check()
     made = network_inputs(options.files, inputs) if inputs else None
     images = {path: made.floats(path) for path in options.files} if made else None
