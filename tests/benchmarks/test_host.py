@@ -17,7 +17,7 @@ from blazeport.benchmarks.host import HostOptions, measure_host
 from blazeport.benchmarks.host_process import host_process
 from blazeport.benchmarks.machine import host_machine, read_load
 from blazeport.benchmarks.records import read_records
-from blazeport.errors import BlazeportError, ConfigError, InputError
+from blazeport.errors import BlazeportError, ConfigError, InputError, RuntimeUnavailable
 from blazeport.files import sha256_of
 
 FACE = "face_detection_short_range"
@@ -148,3 +148,20 @@ def test_the_machine_is_described_without_its_name():
     assert os.uname().nodename not in json.dumps(machine.facts)
     before = read_load()
     assert read_load().total_s >= before.total_s
+
+
+def test_a_runtime_of_another_python_is_measured_and_leaves_untold_what_is_its_own(
+    face: Path, tflite_runtime_python: Path
+):
+    (record,) = measure_host(quick(face, repeats=1, runtime="tflite-runtime", python=tflite_runtime_python))
+    (run,) = record.runs
+    assert (record.tool.name, record.tool.version) == ("tflite-runtime", "2.14.0")
+    assert len(run.samples_us) >= 4
+    assert (run.cpu_us, run.peak_rss_bytes, run.baseline_rss_bytes) == (None, None, None)
+
+
+def test_a_runtime_that_does_not_exist_or_work_is_an_error(face: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="Unknown runtime"):
+        measure_host(quick(face, runtime="caffe"))
+    with pytest.raises(RuntimeUnavailable, match="cannot be used in"):
+        measure_host(quick(face, runtime="tflite-runtime", python=tmp_path / "python"))
