@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from blazeport.android_harness.adb import Adb
 from blazeport.android_harness.outcome import Event
 from blazeport.android_harness.runners.base import RunRequest
+from blazeport.android_harness.runners.choose import runner_factory
 from blazeport.android_harness.runners.native import NativeRunner
-from blazeport.android_harness.store import Store
+from blazeport.android_harness.session import MAX_TRIES
+from blazeport.android_harness.store import ROOT, Store
 from blazeport.benchmarks.records import read_record, read_records
 from blazeport.errors import AdbTimeout, ConfigError, DeviceOffline, DeviceUnauthorized, NoSpace, NotFit
 from blazeport.files import sha256_of
@@ -175,6 +179,52 @@ def test_what_lasts_is_a_typed_error_that_keeps_what_was_measured_and_resume_mak
     assert not problems
     assert [len(record.runs) for record in records] == [2, 2]
     assert kept <= {run.started for record in records for run in record.runs}
+    assert settings_of(pixel) == before
+
+
+def test_a_push_that_hangs_costs_no_finished_cell_and_resume_survives_one_more(
+    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
+):
+    files, before = networks(tmp_path / "files", 2), settings_of(pixel)
+    stuck = sha256_of(files[1])
+    hang: dict[str, Any] = {"at": "push", "matching": stuck, "after_bytes": 100_000}
+    options: dict[str, Any] = {"repeats": 1, "transfer_timeout_s": 1.0}
+    fault = pixel.fault("hang", times=99, **hang)
+    (report,) = measure([reach(adb_server, pixel)], files, tmp_path, **options)
+    assert fault.struck == 2 * MAX_TRIES
+    assert (report.error, len(report.failures)) == (None, 1)
+    assert re.search(r"face1\.tflite.* adb push did not end within 1\.\d+ s", report.failures[0])
+    (finished,) = (tmp_path / "results").iterdir()
+    content = finished.read_bytes()
+    assert read_record(finished).model.file == "face0.tflite"
+    assert not [path for path in pixel.path(ROOT).iterdir() if path.name.startswith(stuck)]
+    assert settings_of(pixel) == before
+    pixel.heal()
+    once = pixel.fault("hang", **hang)
+    (report,) = measure([reach(adb_server, pixel)], files, tmp_path, resume=True, **options)
+    assert once.struck == 1
+    assert (report.complete, report.kept, len(report.records)) == (True, 1, 2)
+    assert finished.read_bytes() == content
+    assert sha256_of(pixel.path(f"{ROOT}/{stuck}")) == stuck
+    assert settings_of(pixel) == before
+
+
+def test_a_phone_that_hangs_while_the_runner_is_pushed_is_given_up_with_a_timeout(
+    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
+):
+    before, program = settings_of(pixel), tmp_path / "program"
+    program.write_text("#!/system/bin/sh\n")
+    fault = pixel.fault("hang", at="push", times=99)
+    (report,) = measure(
+        [reach(adb_server, pixel)],
+        networks(tmp_path / "files"),
+        tmp_path,
+        make_runner=runner_factory("benchmark_model", str(program)),
+        transfer_timeout_s=1.0,
+    )
+    assert isinstance(report.error, AdbTimeout)
+    assert fault.struck == 2
+    assert not list(pixel.path(ROOT).iterdir())
     assert settings_of(pixel) == before
 
 
