@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from blazeport.android_harness.adb import Adb
 from blazeport.android_harness.outcome import Event
 from blazeport.android_harness.runners.base import RunRequest
 from blazeport.android_harness.runners.choose import runner_factory
@@ -24,32 +23,6 @@ from testing.bench import measure, networks, other_weights, reach, runner_folder
 from testing.device import TestDevice
 
 Phones = Callable[..., TestDevice]
-
-
-def test_three_files_on_two_phones_end_as_complete_records_and_restored_phones(
-    adb_server: AdbServer, pixel: TestDevice, samsung: TestDevice, tmp_path: Path
-):
-    files, phones = networks(tmp_path / "files", 3), (pixel, samsung)
-    before = [settings_of(phone) for phone in phones]
-    devices = [reach(adb_server, phone) for phone in phones]
-    reports = measure(devices, files, tmp_path, affinity="big")
-    assert [report.error for report in reports] == [None, None]
-    records, problems = read_records(tmp_path / "results")
-    assert not problems
-    assert len(records) == 6
-    for record in records:
-        assert record.model.sha256 in {sha256_of(path) for path in files}
-        assert len(record.runs) == 2
-        assert all(len(run.samples_us) >= 3 and run.celsius_before is not None for run in record.runs)
-        assert record.delegate_applied == "xnnpack"
-        assert record.tool.context == "shell"
-        assert record.settings.mask
-        assert record.synthetic
-    assert len({record.machine.id for record in records}) == 2
-    assert [settings_of(phone) for phone in phones] == before
-    assert not list((tmp_path / "journals").glob("*.json"))
-    assert not [path for path in (tmp_path / "results").iterdir() if path.name.startswith(".")]
-    assert not any("scratch" in path.name for path in pixel.path("/data/local/tmp/blazeport").iterdir())
 
 
 def test_a_session_needs_few_adb_calls_and_pushes_every_file_once(
@@ -80,22 +53,6 @@ def test_other_bytes_under_the_same_name_and_of_the_same_size_are_what_runs(
     assert first is not None
     assert second is not None
     assert (first[0]["scores"] != second[0]["scores"]).any()
-
-
-def test_two_adb_servers_with_a_phone_each_are_measured_in_one_session(
-    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
-):
-    with (
-        AdbServer(adb_server.binary) as other_server,
-        TestDevice(tmp_path / "other", profiles.SAMSUNG) as samsung,
-    ):
-        other_server.connect(samsung)
-        devices = [
-            Adb(server.binary, server=server.address, env={"HOME": server.env["HOME"]}).device(phone.serial)
-            for server, phone in ((adb_server, pixel), (other_server, samsung))
-        ]
-        reports = measure(devices, networks(tmp_path / "files"), tmp_path)
-    assert all(report.complete and len(report.records) == 1 for report in reports)
 
 
 def test_an_old_phone_and_one_that_tells_little_are_measured_too(
