@@ -48,7 +48,7 @@ Command = Callable[..., Result]
 
 @pytest.fixture
 def command(adb_server: AdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """`blazeport android …` with the tests' adb, and journals of its own; the weights stay where they are."""
+    """`blazeport android …` with the tests' adb, and journals of its own; what was downloaded stays where it is."""
     for name, value in environment(adb_server, tmp_path).items():
         monkeypatch.setenv(name, value)
 
@@ -62,9 +62,10 @@ def environment(adb_server: AdbServer, folder: Path) -> dict[str, str]:
     from blazeport.files import cache_dir
 
     cache = folder / "cache"
-    cache.mkdir(exist_ok=True)
-    if not (cache / "weights").exists():
-        (cache / "weights").symlink_to(cache_dir() / "weights")
+    cache.mkdir()
+    for name in ("downloads", "litert"):
+        (cache_dir() / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(cache_dir() / name)
     return {
         "BLAZEPORT_ADB": str(adb_server.binary),
         "BLAZEPORT_CACHE": str(cache),
@@ -155,6 +156,7 @@ def test_without_a_phone_bench_says_in_one_line_what_to_do(command: Command, tmp
     assert "No phone is attached. Plug one in" in line
 
 
+@ONE_ADB
 def test_make_android_bench_without_a_phone_says_in_one_line_what_to_do(adb_server: AdbServer, tmp_path: Path):
     """The target's recipe as it is, in an environment that is up to date."""
     for name in ("Makefile", "requirements.lock", "setup.cfg", "pyproject.toml", "weights/sources.py"):
@@ -184,12 +186,14 @@ def test_build_runner_says_what_it_built(command: Command, tmp_path: Path):
     assert (tmp_path / "runner" / "x86_64" / "bundle.json").exists()
 
 
+@ONE_ADB
 def test_the_estimate_needs_no_files(command: Command, pixel: TestDevice, tmp_path: Path):
     done = command("bench", "--estimate", tmp_path / "a.tflite", tmp_path / "b.tflite", "--threads", "1,2")
     assert done.exit_code == 0
     assert "4 cells × 5 repeats on 1 phone, all at once: at least 2.7 minutes" in done.stderr
 
 
+@ONE_ADB
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -233,7 +237,7 @@ def test_a_killed_bench_leaves_a_journal_and_the_next_command_puts_the_phone_bac
         "--repeats",
         "3",
         "--min-seconds",
-        "1",
+        "0.5",
         "--runner-binary",
         str(runner_folder()),
         "-o",
@@ -268,6 +272,7 @@ def test_a_killed_bench_leaves_a_journal_and_the_next_command_puts_the_phone_bac
     assert settings_of(pixel) == before
 
 
+@ONE_ADB
 def test_verify_prints_every_output_and_fails_when_one_is_wrong(
     command: Command, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
 ):
@@ -311,6 +316,7 @@ def test_sustained_finds_where_a_heating_phone_begins_to_throttle(
     assert record.synthetic
 
 
+@ONE_ADB
 def test_sustained_takes_one_phone(command: Command, pixel: TestDevice, samsung: TestDevice, tmp_path: Path):
     done = command("sustained", tmp_path / "x.tflite", "-o", tmp_path)
     assert done.exit_code == 1

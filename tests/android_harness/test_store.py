@@ -95,7 +95,7 @@ def test_a_passing_fault_ends_in_the_right_bytes_or_a_typed_error(over, pixel: T
     pixel.fault(kind, at=at, after_bytes=100_000 if at == "push" else 20)
     device = over(pixel)
     device.reconnect_timeout_s = 15.0
-    store = Store(device, timeout_s=4.0 if kind == "hang" else 20.0)
+    store = Store(device, timeout_s=2.0 if kind == "hang" else 20.0)
     try:
         remote = store.put(model)
     except TYPED:

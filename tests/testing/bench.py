@@ -105,10 +105,10 @@ def exports() -> tuple[Path, ...]:
 
 
 def reach(server: AdbServer, phone: TestDevice) -> Device:
-    """A test device through the real adb."""
+    """A test device through the real adb, which is near and answers at once where it answers at all."""
     phone.set_property(SYNTHETIC_PROPERTY, "1")
     device = Adb(server.binary, env=server.env).device(phone.serial)
-    device.reconnect_timeout_s, device.connect_timeout_s = 12.0, 0.5
+    device.reconnect_timeout_s, device.connect_timeout_s, device.unauthorized_for_s = 12.0, 0.5, 1.0
     return device
 
 
