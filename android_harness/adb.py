@@ -42,8 +42,6 @@ _STATES = (
 _SERIAL = re.compile(r"(?!(?:usb|product|model|device):)[A-Za-z0-9\[][A-Za-z0-9._:%+@()\[\] -]{0,254}")
 _TCP_SERIAL = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9._-]+):\d{1,5}")
 _SERVER = re.compile(r"(\[[0-9A-Fa-f:.%a-z]+\]|[A-Za-z0-9_][A-Za-z0-9._-]*):(\d{1,5})")
-_UNAUTHORIZED_FOR_S = 5.0  # adb can say "unauthorized" for a moment while a key is being accepted
-_CONNECT_S = 3.0  # adb waits 10 s for a phone that accepts the connection and says nothing; its server goes on anyway
 _LOGGER = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -179,12 +177,18 @@ class Device:
     Attributes:
         serial: what adb calls it.
         calls: adb processes started for it so far.
+        reconnect_timeout_s: how long a lost phone is waited for.
+        connect_timeout_s: for one `adb connect`, which itself waits 10 s for a phone that accepts and then says
+            nothing; the adb server goes on anyway.
+        unauthorized_for_s: how long "unauthorized" is not believed: adb can say so while a key is being accepted.
 
     Raises:
         DeviceError: the serial is none that adb would list.
     """
 
     reconnect_timeout_s = 20.0
+    connect_timeout_s = 3.0
+    unauthorized_for_s = 5.0
 
     def __init__(self, adb: Adb, serial: str) -> None:
         if not _SERIAL.fullmatch(serial):
@@ -287,13 +291,13 @@ class Device:
                 # `connect` returns 0 when it is refused and can complain when it works: only the state counts.
                 if _TCP_SERIAL.fullmatch(self.serial):
                     with contextlib.suppress(AdbTimeout):
-                        self._run(("connect", self.serial), _CONNECT_S, select=False)
+                        self._run(("connect", self.serial), self.connect_timeout_s, select=False)
                 for _ in range(5):
                     state = self.state()
                     if state == "device":
                         return
                     time.sleep(0.2)
-            if "authoriz" in state and time.monotonic() - start > _UNAUTHORIZED_FOR_S:
+            if "authoriz" in state and time.monotonic() - start > self.unauthorized_for_s:
                 break
         done = Finished(("get-state",), 1, "", state)
         if "authoriz" in state:

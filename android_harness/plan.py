@@ -11,6 +11,7 @@ from ..benchmarks.cells import Cell, model_record
 from ..benchmarks.records import SettingsRecord
 from ..errors import ConfigError, InputError, unknown
 from .runners.base import DELEGATES
+from .store import DEFAULT_TIMEOUT_S
 
 DEFAULT_REPEATS, DEFAULT_SAMPLES, DEFAULT_SECONDS, DEFAULT_WARMUP = 5, 100, 5.0, 5
 DEFAULT_START_CELSIUS, DEFAULT_COOLDOWN_S = 37.0, 600.0
@@ -33,6 +34,7 @@ class BenchOptions:
         cooldown_s: longest wait for that; then the phone is given up.
         poll_s: between two looks at the temperature while it cools down.
         run_timeout_s: a run that takes longer is lost.
+        transfer_timeout_s: a push or pull that takes longer than this and a second per megabyte has hung.
         seed: of the order.
         resume: measure only what is missing in the folder of results.
         allow_emulator: measure emulators, too.
@@ -50,6 +52,7 @@ class BenchOptions:
     cooldown_s: float = DEFAULT_COOLDOWN_S
     poll_s: float = 5.0
     run_timeout_s: float = 1800.0
+    transfer_timeout_s: float = DEFAULT_TIMEOUT_S
     seed: int = 0
     resume: bool = False
     allow_emulator: bool = False

@@ -61,7 +61,7 @@ class RunnerBundle:
 def build_runner(folder: Path, abis: Sequence[str] = ABIS, *, android_litert: Path | None = None) -> list[RunnerBundle]:
     """Builds the runner into `folder`/<abi>.
 
-    With `ANDROID_NDK_HOME` set the NDK builds it, which has not been tried on a phone yet.
+    With `ANDROID_NDK_HOME` set the NDK builds it, which is untested: neither with an NDK nor on a phone.
 
     Args:
         folder: gets one folder per ABI; an older one is replaced when the new one is complete.

@@ -123,7 +123,7 @@ class _DeviceSession:
         self._device, self._options, self._runner, self._results = device, options, runner, results
         self._inputs, self._verify, self._journal_dir = inputs, verify, journal_dir
         self._listen, self._stop = listen, stop
-        self._store = Store(device)
+        self._store = Store(device, timeout_s=options.transfer_timeout_s)
         self._session = secrets.token_hex(6)
         self._report = DeviceReport(serial=device.serial)
         self._machine = MachineRecord(kind="android", id="", name="")

@@ -32,6 +32,7 @@ from .adb import Device, quote
 from .parsers import Absent, parse_df
 
 ROOT = "/data/local/tmp/blazeport"
+DEFAULT_TIMEOUT_S = 60.0
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}"
 # Every name that is made here. What has another name is someone else's and stays.
 _OURS = re.compile(rf"(?:bundle-)?[0-9a-f]{{64}}(?:\.[0-9a-f]{{8}}\.part)?|scratch-[0-9a-f]{{16}}-{_NAME}")
@@ -60,6 +61,10 @@ class _Entry:
     def is_folder(self) -> bool:
         return "" not in self.digests
 
+    @property
+    def size_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.sources.values())
+
     def paths(self, base: str) -> dict[str, str]:
         """Path on the phone → sha256, as if the entry lay at `base`."""
         return {f"{base}/{name}" if name else base: digest for name, digest in self.digests.items()}
@@ -70,14 +75,13 @@ class Store:
 
     Errors of adb pass through; everything here is idempotent, so a lost connection is repaired and tried once more.
 
-    Attributes:
-        timeout_s: what every call has, besides the time that its bytes need on a slow link.
+    Args:
+        device: the phone.
+        timeout_s: what every call has, besides the time that its bytes need on a slow link (1 MB/s).
     """
 
-    timeout_s = 60.0
-
-    def __init__(self, device: Device) -> None:
-        self.device = device
+    def __init__(self, device: Device, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.device, self.timeout_s = device, timeout_s
         self._session = secrets.token_hex(8)
         self._proven: set[tuple[str, str]] = set()
 
@@ -134,13 +138,14 @@ class Store:
             DeviceError: there is no such file.
             CorruptTransfer: it arrived damaged twice.
         """
-        digest = _digests_in(self._script(f"sha256sum < {quote(remote)}", check=False)).get("-")
-        if digest is None:
+        told = self._script(f"wc -c < {quote(remote)} && sha256sum < {quote(remote)}", check=False)
+        size, digest = re.match(r"\s*(\d+)\n", told), _digests_in(told).get("-")
+        if size is None or digest is None:
             raise DeviceError(f"A file was expected at {remote!r} on {self.device.serial}. It is missing.")
         with atomic_path(local.absolute()) as temporary:
             for is_last in (False, True):
                 try:
-                    self.device.pull(remote, temporary)
+                    self.device.pull(remote, temporary, timeout_s=self._timeout_s(int(size[1])))
                 except (ConnectionLost, DeviceOffline, AdbTimeout):
                     if is_last:
                         raise
@@ -183,10 +188,10 @@ class Store:
                     return entry.final
                 _LOGGER.warning("%s arrived damaged on %s", entry.final, self.device.serial)
             except (ConnectionLost, DeviceOffline, AdbTimeout):
+                self.device.reconnect()
                 if is_last:
                     self._discard(part)
                     raise
-                self.device.reconnect()
             except BaseException:
                 self._discard(part)
                 raise
@@ -202,12 +207,12 @@ class Store:
         text = self._script(
             f"{_OPEN_ROOT}rm -rf {quote(entry.final)}.*.part\n"
             f"sha256sum {words} 2>/dev/null && chmod {entry.mode} {words} 2>/dev/null\ndf -k {ROOT}; true",
-            timeout_s=self._timeout_s(entry),
+            timeout_s=self._timeout_s(entry.size_bytes),
         )
         if _digests_in(text) == paths:
             return True
         free = parse_df(text)
-        needed = sum(path.stat().st_size for path in entry.sources.values()) + _SPARE_BYTES
+        needed = entry.size_bytes + _SPARE_BYTES
         if not isinstance(free, Absent) and free < needed:
             raise NoSpace(
                 f"{self.device.serial} needs {needed / 2**20:.0f} MiB for {', '.join(map(str, entry.sources.values()))}"
@@ -227,16 +232,16 @@ class Store:
                 links = [Path(folder, name) for name in entry.sources]
                 for link in links:
                     link.symlink_to(entry.sources[link.name].resolve())
-                self.device.push_many(links, f"{part}/", timeout_s=self._timeout_s(entry))
+                self.device.push_many(links, f"{part}/", timeout_s=self._timeout_s(entry.size_bytes))
         else:
-            self.device.push(entry.sources[""], part, timeout_s=self._timeout_s(entry))
+            self.device.push(entry.sources[""], part, timeout_s=self._timeout_s(entry.size_bytes))
         proofs = "\n".join(f"proven {quote(path)} {digest}" for path, digest in entry.paths(part).items())
         words = " ".join(map(quote, entry.paths(part)))
         result = self.device.script(
             f'proven() {{ case "$(sha256sum "$1")" in "$2"*) ;; *) rm -rf {quote(part)}; exit {_CORRUPT} ;; esac; }}\n'
             f"{proofs}\nchmod {entry.mode} {words} && rm -rf {quote(entry.final)} && "
             f"mv {quote(part)} {quote(entry.final)}",
-            timeout_s=self._timeout_s(entry),
+            timeout_s=self._timeout_s(entry.size_bytes),
             check=False,
         )
         if result.returncode not in (0, _CORRUPT):
@@ -255,8 +260,8 @@ class Store:
             self._script(f"rm -rf {words}")
         return len(names)
 
-    def _timeout_s(self, entry: _Entry) -> float:
-        return self.timeout_s + sum(path.stat().st_size for path in entry.sources.values()) / _SLOWEST_BYTES_PER_S
+    def _timeout_s(self, size_bytes: int) -> float:
+        return self.timeout_s + size_bytes / _SLOWEST_BYTES_PER_S
 
     def _script(self, text: str, *, check: bool = True, timeout_s: float | None = None) -> str:
         return self.device.script(text, timeout_s=timeout_s or self.timeout_s, check=check, retry=True).stdout

@@ -82,7 +82,7 @@ def run_sustained(
     )
     with guard:
         assert guard.snapshot is not None
-        store = Store(device)
+        store = Store(device, timeout_s=chosen.transfer_timeout_s)
         try:
             runner.prepare(device, store)
             return _run(device, runner, store, guard, chosen, results, minutes, listen)

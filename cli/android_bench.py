@@ -121,7 +121,8 @@ def bench(
 def build_runner(abis: tuple[str, ...], android_litert: Path | None, output: Path) -> None:
     """Build the native runner for phones; `make android-runner` does the same.
 
-    Needs CMake and g++ for the ABI (g++-aarch64-linux-gnu for phones), or the NDK that ANDROID_NDK_HOME names.
+    Needs CMake and g++ for the ABI (g++-aarch64-linux-gnu for phones), or the NDK that ANDROID_NDK_HOME names
+    (untested).
 
     \b
     Example:

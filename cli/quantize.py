@@ -22,7 +22,6 @@ from .artifacts import (
 )
 
 if TYPE_CHECKING:
-    from ..convert.artifact import Quantizer
     from ..quantize.calibration import Calibration
     from ..quantize.foreign import TfliteSource
     from ..quantize.recipes import Spared
@@ -136,10 +135,10 @@ def quantize(
     from ..files import write_atomic
     from ..models.config import VariantConfig, resolve_heads
     from ..quantize.budget import parse_budget
-    from ..quantize.budget_quantizer import GatedQuantizer, SearchingQuantizer, first_recipe
+    from ..quantize.budget_quantizer import SearchingQuantizer
     from ..quantize.calibration import MAX_SAMPLES, open_calibration
-    from ..quantize.quantizer import ConverterQuantizer, LitertQuantizer, recipe_quantizer
-    from ..quantize.recipes import read_recipe, shipped_ranges, shipped_recipe
+    from ..quantize.choose import choose_quantizer, stored_ranges
+    from ..quantize.recipes import read_recipe
     from ..quantize.task_figures import require_heads
 
     calibrated = precision in CALIBRATED_PRECISIONS
@@ -178,25 +177,15 @@ def quantize(
     if budget is not None:
         require_heads(opened.config, names)
 
-    quantizer: Quantizer | None = None
-    if calibrated and method != "blazeport":
-        quantizer = (LitertQuantizer if method == "litert" else ConverterQuantizer)(photos(), opened.config)
-    elif budget is not None and precision == "mixed":
-        recipe = read_recipe(recipe_file) if recipe_file else first_recipe(opened.config.name)
-        quantizer = SearchingQuantizer(recipe, photos(), opened.config, budget, spared)
-    elif calibrated:
-        recipe = read_recipe(recipe_file) if recipe_file else shipped_recipe(opened.config.name, precision)
-        stored = None
-        if calibration is None and recipe_file is not None:
-            beside = recipe_file.with_suffix(".npz")
-            stored = beside if beside.is_file() else None
-        elif calibration is None and opened.official:
-            stored = shipped_ranges(opened.config.name, names, precision)
-        if stored is not None and (samples, seed) != (None, None):
-            raise ConfigError(f"--samples and --seed go with --calibration DIR: the ranges in {stored.name} are fixed.")
-        quantizer = recipe_quantizer(opened.config, recipe, stored=stored, calibration=photos)
-        if budget is not None:
-            quantizer = GatedQuantizer(quantizer, photos(), budget)
+    recipe = None if recipe_file is None else read_recipe(recipe_file)
+    searches = budget is not None and precision == "mixed"
+    by_recipe = calibrated and method == "blazeport" and not searches
+    stored = stored_ranges(opened, names, precision, recipe_file) if by_recipe and calibration is None else None
+    if stored is not None and (samples, seed) != (None, None):
+        raise ConfigError(f"--samples and --seed go with --calibration DIR: the ranges in {stored.name} are fixed.")
+    quantizer = choose_quantizer(
+        opened.config, precision, photos, method=method, recipe=recipe, stored=stored, budget=budget, spared=spared
+    )
     media = opened_calibration[0].media if opened_calibration else None
 
     writer = ArtifactWriter(opened, media=media, command=command_line(), keep_failed=keep_failed)

@@ -80,7 +80,7 @@ def over(adb_server: AdbServer) -> Callable[[TestDevice], Device]:
 
     def device(phone: TestDevice) -> Device:
         found = Adb(adb_server.binary, env=adb_server.env).device(phone.serial)
-        found.reconnect_timeout_s = 8.0
+        found.reconnect_timeout_s, found.connect_timeout_s, found.unauthorized_for_s = 8.0, 0.5, 1.0
         return found
 
     return device

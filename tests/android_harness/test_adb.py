@@ -190,7 +190,7 @@ def test_a_phone_that_hangs_is_given_up(over, pixel: TestDevice):
 def test_a_call_that_may_run_twice_recovers(over, pixel: TestDevice, kind: str):
     pixel.fault(kind, at="shell", after_bytes=2000)
     device = over(pixel)
-    result = device.script(LONG, retry=True, timeout_s=8)
+    result = device.script(LONG, retry=True, timeout_s=3)
     assert result.stdout.count("\n") == 400
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -13,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from blazeport.android_harness.store import ROOT
 from blazeport.benchmarks.records import (
     BenchmarkRecord,
     MachineRecord,
@@ -25,21 +28,27 @@ from blazeport.benchmarks.records import (
 )
 from blazeport.benchmarks.sustained import throttling_point
 from blazeport.cli.main import main
+from blazeport.convert.manifest import read_manifest
 from blazeport.errors import ConfigError
+from blazeport.files import sha256_of
 from blazeport.weights.fetch import demo_photos
 from click.testing import CliRunner, Result
 from testing import profiles
 from testing.adb_server import AdbServer
-from testing.bench import networks, reach, runner_folder, settings_of
+from testing.bench import exports, networks, reach, runner_folder, settings_of, wrapped_runner
 from testing.device import TestDevice
 
+REPOSITORY = Path(__file__).parents[2]
+# For what does not depend on adb's version.
+ONE_ADB = pytest.mark.parametrize("adb_server", ["adb-36"], indirect=True)
+PIXEL_NAME, SAMSUNG_NAME = "Google Pixel 6", "samsung SM-A526B"
 QUICK = ["--repeats", "2", "--min-samples", "3", "--min-seconds", "0"]
 Command = Callable[..., Result]
 
 
 @pytest.fixture
 def command(adb_server: AdbServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Command:
-    """`blazeport android …` with the tests' adb, and journals of its own; the weights stay where they are."""
+    """`blazeport android …` with the tests' adb, and journals of its own; what was downloaded stays where it is."""
     for name, value in environment(adb_server, tmp_path).items():
         monkeypatch.setenv(name, value)
 
@@ -53,9 +62,10 @@ def environment(adb_server: AdbServer, folder: Path) -> dict[str, str]:
     from blazeport.files import cache_dir
 
     cache = folder / "cache"
-    cache.mkdir(exist_ok=True)
-    if not (cache / "weights").exists():
-        (cache / "weights").symlink_to(cache_dir() / "weights")
+    cache.mkdir()
+    for name in ("downloads", "litert"):
+        (cache_dir() / name).mkdir(parents=True, exist_ok=True)
+        (cache / name).symlink_to(cache_dir() / name)
     return {
         "BLAZEPORT_ADB": str(adb_server.binary),
         "BLAZEPORT_CACHE": str(cache),
@@ -63,19 +73,64 @@ def environment(adb_server: AdbServer, folder: Path) -> dict[str, str]:
     }
 
 
-def test_bench_measures_all_attached_phones_and_prints_numbers_beside_their_doubts(
+def test_bench_measures_three_exports_on_all_attached_phones_and_prints_numbers_beside_their_doubts(
     command: Command, adb_server: AdbServer, pixel: TestDevice, samsung: TestDevice, tmp_path: Path
 ):
-    reach(adb_server, pixel), reach(adb_server, samsung)
-    files = networks(tmp_path / "files", 3)
-    done = command("bench", *files, *QUICK, "--runner-binary", runner_folder(), "-o", tmp_path / "out")
+    phones, files = (pixel, samsung), exports()
+    for phone in phones:
+        reach(adb_server, phone)
+    before = [settings_of(phone) for phone in phones]
+    options = [*QUICK, "--affinity", "big", "--runner-binary", runner_folder(), "-o", tmp_path / "out"]
+    done = command("bench", *files, *options)
     assert done.exit_code == 0, done.output
-    records, problems = read_records(tmp_path / "out")
-    assert (len(records), problems) == (6, [])
     assert "3 cells × 2 repeats on 2 phones, all at once: at least" in done.stderr
+    assert "°C" in done.stderr
     assert "Google Pixel 6 (synthetic)" in done.stdout
     assert "These are not a phone's numbers" in done.stdout
-    assert "°C" in done.stderr
+    records, problems = read_records(tmp_path / "out")
+    assert (len(records), problems) == (6, [])
+    digests = {sha256_of(path) for path in files}
+    machines = {record.machine.id for record in records}
+    assert len(machines) == 2
+    assert {(r.machine.id, r.model.sha256) for r in records} == set(itertools.product(machines, digests))
+    for record in records:
+        assert {run.number for run in record.runs} == {0, 1}
+        assert all(len(run.samples_us) >= 3 and run.celsius_before is not None for run in record.runs)
+        manifest = read_manifest(next(each for each in files if each.name == record.model.file).with_suffix(".json"))
+        assert (record.model.variant, record.model.precision) == (manifest.variant, manifest.precision)
+        assert record.delegate_applied == "xnnpack"
+        assert record.tool.context == "shell"
+        assert record.settings.mask
+        assert record.synthetic
+    assert not [path for path in (tmp_path / "out").iterdir() if path.name.startswith(".")]
+    assert not list((tmp_path / "cache/android-journals").glob("*.json"))
+    for phone, settings in zip(phones, before, strict=True):
+        assert settings_of(phone) == settings
+        stored = {path.name: path for path in phone.path(ROOT).iterdir() if path.is_file()}
+        assert set(stored) == digests
+        assert all(sha256_of(path) == name for name, path in stored.items())
+        assert not list(phone.path(ROOT).glob("scratch-*"))
+
+
+def test_bench_measures_the_phones_of_two_adb_servers_in_one_command(
+    command: Command, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
+):
+    with AdbServer(adb_server.binary) as other, TestDevice(tmp_path / "other", profiles.SAMSUNG) as samsung:
+        other.connect(samsung)
+        pairs = ((adb_server, pixel), (other, samsung))
+        for server, phone in pairs:
+            reach(server, phone)
+            assert set(server.states()) == {phone.serial}
+        before = [settings_of(phone) for _, phone in pairs]
+        servers = [word for server, _ in pairs for word in ("--adb-server", server.address)]
+        files, options = networks(tmp_path / "files"), ["--runner-binary", runner_folder(), "-o", tmp_path / "out"]
+        done = command("bench", *files, *servers, *QUICK, *options)
+        assert done.exit_code == 0, done.output
+        assert "1 cell × 2 repeats on 2 phones" in done.stderr
+        assert [settings_of(phone) for _, phone in pairs] == before
+    records, problems = read_records(tmp_path / "out")
+    assert not problems
+    assert {record.machine.name: len(record.runs) for record in records} == {PIXEL_NAME: 2, SAMSUNG_NAME: 2}
 
 
 def test_bench_prints_json_and_resumes(command: Command, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path):
@@ -101,6 +156,29 @@ def test_without_a_phone_bench_says_in_one_line_what_to_do(command: Command, tmp
     assert "No phone is attached. Plug one in" in line
 
 
+@ONE_ADB
+def test_make_android_bench_without_a_phone_says_in_one_line_what_to_do(adb_server: AdbServer, tmp_path: Path):
+    """The target's recipe as it is, in an environment that is up to date."""
+    for name in ("Makefile", "requirements.lock", "setup.cfg", "pyproject.toml", "weights/sources.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / "bin").symlink_to(Path(sys.prefix) / "bin")
+    for stamp in (".environment", ".weights"):
+        (tmp_path / ".venv" / stamp).touch()
+    env = {**adb_server.env, "BLAZEPORT_ADB": str(adb_server.binary), "BLAZEPORT_CACHE": str(tmp_path / "cache")}
+    if "PYTHONPATH" in os.environ:
+        env["PYTHONPATH"] = os.environ["PYTHONPATH"]
+    done = subprocess.run(["make", "android-bench"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.stdout == ""
+    said, makes_own = done.stderr.splitlines()
+    assert "No phone is attached. Plug one in" in said
+    assert re.fullmatch(r"make: \*\*\* \[Makefile:\d+: android-bench\] Error 1", makes_own)
+    assert done.returncode != 0
+    assert not (tmp_path / "build").exists()
+
+
+@ONE_ADB
 def test_build_runner_says_what_it_built(command: Command, tmp_path: Path):
     done = command("build-runner", "--abi", "x86_64", "-o", tmp_path / "runner")
     assert done.exit_code == 0, done.output
@@ -108,12 +186,14 @@ def test_build_runner_says_what_it_built(command: Command, tmp_path: Path):
     assert (tmp_path / "runner" / "x86_64" / "bundle.json").exists()
 
 
+@ONE_ADB
 def test_the_estimate_needs_no_files(command: Command, pixel: TestDevice, tmp_path: Path):
     done = command("bench", "--estimate", tmp_path / "a.tflite", tmp_path / "b.tflite", "--threads", "1,2")
     assert done.exit_code == 0
     assert "4 cells × 5 repeats on 1 phone, all at once: at least 2.7 minutes" in done.stderr
 
 
+@ONE_ADB
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -157,7 +237,7 @@ def test_a_killed_bench_leaves_a_journal_and_the_next_command_puts_the_phone_bac
         "--repeats",
         "3",
         "--min-seconds",
-        "1",
+        "0.5",
         "--runner-binary",
         str(runner_folder()),
         "-o",
@@ -192,6 +272,7 @@ def test_a_killed_bench_leaves_a_journal_and_the_next_command_puts_the_phone_bac
     assert settings_of(pixel) == before
 
 
+@ONE_ADB
 def test_verify_prints_every_output_and_fails_when_one_is_wrong(
     command: Command, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
 ):
@@ -213,14 +294,16 @@ def test_verify_prints_every_output_and_fails_when_one_is_wrong(
     assert [each["passed"] for each in json.loads(done.stdout)] == [True, False]
 
 
+@ONE_ADB
 def test_sustained_finds_where_a_heating_phone_begins_to_throttle(
     command: Command, adb_server: AdbServer, phone: Callable[..., TestDevice], tmp_path: Path
 ):
-    pixel = phone(profiles.PIXEL, time_scale=100)
+    pixel = phone(profiles.PIXEL, time_scale=0)
     reach(adb_server, pixel)
     (path,) = networks(tmp_path / "files")
-    options = ["--slice-seconds", "0.3", "--runner-binary", runner_folder(), "-o", tmp_path / "out", "--json"]
-    done = command("sustained", path, "--minutes", "0.3", *options)
+    runner = wrapped_runner(tmp_path / "runner", "busy 50")
+    options = ["--slice-seconds", "0.05", "--runner-binary", runner, "-o", tmp_path / "out", "--json"]
+    done = command("sustained", path, "--minutes", "0.1", *options)
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     record = read_record(Path(found["record"]))
@@ -233,6 +316,7 @@ def test_sustained_finds_where_a_heating_phone_begins_to_throttle(
     assert record.synthetic
 
 
+@ONE_ADB
 def test_sustained_takes_one_phone(command: Command, pixel: TestDevice, samsung: TestDevice, tmp_path: Path):
     done = command("sustained", tmp_path / "x.tflite", "-o", tmp_path)
     assert done.exit_code == 1

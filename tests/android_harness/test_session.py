@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from blazeport.android_harness.adb import Adb
 from blazeport.android_harness.outcome import Event
 from blazeport.android_harness.runners.base import RunRequest
+from blazeport.android_harness.runners.choose import runner_factory
 from blazeport.android_harness.runners.native import NativeRunner
-from blazeport.android_harness.store import Store
+from blazeport.android_harness.session import MAX_TRIES
+from blazeport.android_harness.store import ROOT, Store
 from blazeport.benchmarks.records import read_record, read_records
 from blazeport.errors import AdbTimeout, ConfigError, DeviceOffline, DeviceUnauthorized, NoSpace, NotFit
 from blazeport.files import sha256_of
@@ -20,32 +23,6 @@ from testing.bench import measure, networks, other_weights, reach, runner_folder
 from testing.device import TestDevice
 
 Phones = Callable[..., TestDevice]
-
-
-def test_three_files_on_two_phones_end_as_complete_records_and_restored_phones(
-    adb_server: AdbServer, pixel: TestDevice, samsung: TestDevice, tmp_path: Path
-):
-    files, phones = networks(tmp_path / "files", 3), (pixel, samsung)
-    before = [settings_of(phone) for phone in phones]
-    devices = [reach(adb_server, phone) for phone in phones]
-    reports = measure(devices, files, tmp_path, affinity="big")
-    assert [report.error for report in reports] == [None, None]
-    records, problems = read_records(tmp_path / "results")
-    assert not problems
-    assert len(records) == 6
-    for record in records:
-        assert record.model.sha256 in {sha256_of(path) for path in files}
-        assert len(record.runs) == 2
-        assert all(len(run.samples_us) >= 3 and run.celsius_before is not None for run in record.runs)
-        assert record.delegate_applied == "xnnpack"
-        assert record.tool.context == "shell"
-        assert record.settings.mask
-        assert record.synthetic
-    assert len({record.machine.id for record in records}) == 2
-    assert [settings_of(phone) for phone in phones] == before
-    assert not list((tmp_path / "journals").glob("*.json"))
-    assert not [path for path in (tmp_path / "results").iterdir() if path.name.startswith(".")]
-    assert not any("scratch" in path.name for path in pixel.path("/data/local/tmp/blazeport").iterdir())
 
 
 def test_a_session_needs_few_adb_calls_and_pushes_every_file_once(
@@ -78,22 +55,6 @@ def test_other_bytes_under_the_same_name_and_of_the_same_size_are_what_runs(
     assert (first[0]["scores"] != second[0]["scores"]).any()
 
 
-def test_two_adb_servers_with_a_phone_each_are_measured_in_one_session(
-    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
-):
-    with (
-        AdbServer(adb_server.binary) as other_server,
-        TestDevice(tmp_path / "other", profiles.SAMSUNG) as samsung,
-    ):
-        other_server.connect(samsung)
-        devices = [
-            Adb(server.binary, server=server.address, env={"HOME": server.env["HOME"]}).device(phone.serial)
-            for server, phone in ((adb_server, pixel), (other_server, samsung))
-        ]
-        reports = measure(devices, networks(tmp_path / "files"), tmp_path)
-    assert all(report.complete and len(report.records) == 1 for report in reports)
-
-
 def test_an_old_phone_and_one_that_tells_little_are_measured_too(
     adb_server: AdbServer, old_phone: TestDevice, sparse_phone: TestDevice, tmp_path: Path
 ):
@@ -123,7 +84,7 @@ def test_a_session_recovers_from_what_passes(
     before = settings_of(pixel)
     fault = pixel.fault(kind, at=place, **details)
     (report,) = measure(
-        [reach(adb_server, pixel)], networks(tmp_path / "files"), tmp_path, run_timeout_s=5.0, cooldown_s=30.0
+        [reach(adb_server, pixel)], networks(tmp_path / "files"), tmp_path, run_timeout_s=3.0, cooldown_s=30.0
     )
     assert fault.struck == 1
     assert report.error is None
@@ -158,7 +119,7 @@ def test_what_lasts_is_a_typed_error_that_keeps_what_was_measured_and_resume_mak
     files, before = networks(tmp_path / "files", 2), settings_of(pixel)
     pixel.fault(kind, at=place, **details)
     device = reach(adb_server, pixel)
-    device.reconnect_timeout_s = 2.0
+    device.reconnect_timeout_s = 1.0
     (report,) = measure([device], files, tmp_path)
     assert isinstance(report.error, error)
     results = tmp_path / "results"
@@ -175,6 +136,52 @@ def test_what_lasts_is_a_typed_error_that_keeps_what_was_measured_and_resume_mak
     assert not problems
     assert [len(record.runs) for record in records] == [2, 2]
     assert kept <= {run.started for record in records for run in record.runs}
+    assert settings_of(pixel) == before
+
+
+def test_a_push_that_hangs_costs_no_finished_cell_and_resume_survives_one_more(
+    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
+):
+    files, before = networks(tmp_path / "files", 2), settings_of(pixel)
+    stuck = sha256_of(files[1])
+    hang: dict[str, Any] = {"at": "push", "matching": stuck, "after_bytes": 100_000}
+    options: dict[str, Any] = {"repeats": 1, "transfer_timeout_s": 1.0}
+    fault = pixel.fault("hang", times=99, **hang)
+    (report,) = measure([reach(adb_server, pixel)], files, tmp_path, **options)
+    assert fault.struck == 2 * MAX_TRIES
+    assert (report.error, len(report.failures)) == (None, 1)
+    assert re.search(r"face1\.tflite.* adb push did not end within 1\.\d+ s", report.failures[0])
+    (finished,) = (tmp_path / "results").iterdir()
+    content = finished.read_bytes()
+    assert read_record(finished).model.file == "face0.tflite"
+    assert not [path for path in pixel.path(ROOT).iterdir() if path.name.startswith(stuck)]
+    assert settings_of(pixel) == before
+    pixel.heal()
+    once = pixel.fault("hang", **hang)
+    (report,) = measure([reach(adb_server, pixel)], files, tmp_path, resume=True, **options)
+    assert once.struck == 1
+    assert (report.complete, report.kept, len(report.records)) == (True, 1, 2)
+    assert finished.read_bytes() == content
+    assert sha256_of(pixel.path(f"{ROOT}/{stuck}")) == stuck
+    assert settings_of(pixel) == before
+
+
+def test_a_phone_that_hangs_while_the_runner_is_pushed_is_given_up_with_a_timeout(
+    adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
+):
+    before, program = settings_of(pixel), tmp_path / "program"
+    program.write_text("#!/system/bin/sh\n")
+    fault = pixel.fault("hang", at="push", times=99)
+    (report,) = measure(
+        [reach(adb_server, pixel)],
+        networks(tmp_path / "files"),
+        tmp_path,
+        make_runner=runner_factory("benchmark_model", str(program)),
+        transfer_timeout_s=1.0,
+    )
+    assert isinstance(report.error, AdbTimeout)
+    assert fault.struck == 2
+    assert not list(pixel.path(ROOT).iterdir())
     assert settings_of(pixel) == before
 
 
@@ -266,16 +273,15 @@ def test_a_phone_that_does_not_cool_down_is_given_up_with_its_runs_kept(
     assert len(list((tmp_path / "results").glob(".*.partial.json"))) == 2
 
 
-@pytest.mark.parametrize("name", ["a b", "$(touch pwned)", "it's", 'say "hi"', ";reboot;", "..", "-rf", "ä\nb"])
-def test_a_hostile_file_name_is_a_file_name(name: str, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path):
-    path = tmp_path / f"{name}.tflite"
-    path.write_bytes(signed_face())
-    (report,) = measure([reach(adb_server, pixel)], [path], tmp_path, repeats=1)
-    (record,) = report.records.values()
-    assert record.model.file == path.name
-    (written,) = report.records
-    assert written.parent == tmp_path / "results"
-    assert written.is_file()
+def test_a_hostile_file_name_is_a_file_name(adb_server: AdbServer, pixel: TestDevice, tmp_path: Path):
+    names = ("a b", "$(touch pwned)", "it's", 'say "hi"', ";reboot;", "..", "-rf", "ä\nb")
+    paths = [tmp_path / f"{name}.tflite" for name in names]
+    for path in paths:
+        path.write_bytes(signed_face())
+    (report,) = measure([reach(adb_server, pixel)], paths, tmp_path, repeats=1)
+    assert (report.error, report.failures) == (None, [])
+    assert sorted(record.model.file for record in report.records.values()) == sorted(path.name for path in paths)
+    assert set(report.records) == set((tmp_path / "results").iterdir())
     assert not list(pixel.path("/").rglob("pwned"))
 
 
@@ -293,5 +299,5 @@ def test_a_hostile_property_stays_in_the_record_and_out_of_file_names(
 def test_a_phone_that_is_hung_up_for_good_is_a_timeout(adb_server: AdbServer, pixel: TestDevice, tmp_path: Path):
     pixel.fault("hang", at="shell", matching="--report", times=99)
     device = reach(adb_server, pixel)
-    (report,) = measure([device], networks(tmp_path / "files"), tmp_path, run_timeout_s=1.0)
+    (report,) = measure([device], networks(tmp_path / "files"), tmp_path, repeats=1, run_timeout_s=1.0)
     assert isinstance(report.error, AdbTimeout) or any("did not end within" in each for each in report.failures)

@@ -95,8 +95,7 @@ def test_a_passing_fault_ends_in_the_right_bytes_or_a_typed_error(over, pixel: T
     pixel.fault(kind, at=at, after_bytes=100_000 if at == "push" else 20)
     device = over(pixel)
     device.reconnect_timeout_s = 15.0
-    store = Store(device)
-    store.timeout_s = 4.0 if kind == "hang" else 20.0
+    store = Store(device, timeout_s=2.0 if kind == "hang" else 20.0)
     try:
         remote = store.put(model)
     except TYPED:
@@ -256,9 +255,9 @@ def test_scratch_folders_are_empty_and_go_at_the_end(over, pixel: TestDevice):
     assert below_root(pixel) == [kept.removeprefix(f"{ROOT}/")]
 
 
-@pytest.mark.parametrize("kind", [None, "drop", "corrupt_byte"])
+@pytest.mark.parametrize("kind", [None, "drop", "corrupt_byte", "hang"])
 def test_a_file_is_fetched_with_the_bytes_it_has_on_the_phone(over, pixel: TestDevice, tmp_path: Path, kind):
-    store = Store(over(pixel))
+    store = Store(over(pixel), timeout_s=2.0 if kind == "hang" else 60.0)
     remote = f"{store.scratch('out')}/output.bin"
     pixel.path(remote).write_bytes(b"0123456789" * 10_000)
     if kind:

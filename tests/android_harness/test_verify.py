@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tflite_surgery
 from blazeport.android_harness.inputs import Inputs
-from blazeport.android_harness.runner_build import read_bundle, write_manifest
 from blazeport.android_harness.runners.base import DamagedRunError, RunRequest
 from blazeport.android_harness.runners.choose import runner_factory
 from blazeport.android_harness.runners.native import NativeRunner
@@ -20,17 +19,11 @@ from blazeport.errors import ConfigError, DeviceOffline, InputError
 from blazeport.runtime.interpreter import Model
 from blazeport.weights.fetch import demo_photos, official_file
 from testing.adb_server import AdbServer
-from testing.bench import measure, reach, runner_folder, settings_of, signed_face
+from testing.bench import measure, reach, runner_folder, settings_of, signed_face, wrapped_runner
 from testing.device import TestDevice
 
 Outputs = list[dict[str, np.ndarray]]
-STALE_RUNNER = """\
-#!/system/bin/sh
-folder=${0%/*}
-"$folder/LOADER" --library-path "$folder" "$folder/real" "$@" || exit 1
-kept=/data/local/tmp/kept
-[ -f $kept ] && cp $kept outputs.bin || cp outputs.bin $kept
-"""
+KEEP_THE_FIRST = "kept=/data/local/tmp/kept\n[ -f $kept ] && cp $kept outputs.bin || cp outputs.bin $kept"
 
 
 @pytest.fixture(scope="module")
@@ -105,16 +98,9 @@ def test_an_export_whose_bytes_on_the_phone_are_stale_is_caught(face: Path, adb_
 def test_outputs_of_an_earlier_run_are_caught(
     photos_folder: Path, face: Path, adb_server: AdbServer, pixel: TestDevice, tmp_path: Path
 ):
-    folder = tmp_path / "runner" / "x86_64"
-    shutil.copytree(runner_folder() / "x86_64", folder)
-    loader = read_bundle(folder).loader
-    assert loader is not None
-    (folder / "runner").rename(folder / "real")
-    (folder / "runner").write_text(STALE_RUNNER.replace("LOADER", loader))
-    write_manifest(folder, "x86_64", "played", None)
     other = tmp_path / "other.tflite"
     other.write_bytes(official_file("face_detection_short_range").read_bytes())
-    make_runner = runner_factory("native", str(folder.parent))
+    make_runner = runner_factory("native", str(wrapped_runner(tmp_path / "runner", after=KEEP_THE_FIRST)))
     first = verify_on(adb_server, pixel, [face], photos_folder, make_runner)
     assert first[0].passed
     second = verify_on(adb_server, pixel, [without_weights(other)], photos_folder, make_runner)

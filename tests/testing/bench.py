@@ -16,7 +16,7 @@ import tflite_surgery
 from blazeport.android_harness.adb import Adb, Device
 from blazeport.android_harness.outcome import DeviceReport
 from blazeport.android_harness.plan import BenchOptions
-from blazeport.android_harness.runner_build import build_runner
+from blazeport.android_harness.runner_build import build_runner, read_bundle, write_manifest
 from blazeport.android_harness.runners.native import NativeRunner
 from blazeport.android_harness.session import SYNTHETIC_PROPERTY, run_session
 from blazeport.weights.fetch import official_file
@@ -41,6 +41,24 @@ def _built(abi: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="blazeport-runner-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     build_runner(folder, [abi])
+    return folder
+
+
+def wrapped_runner(folder: Path, before: str = "", after: str = "") -> Path:
+    """The native runner with shell commands before and after it in every process; `$folder` is where it lies."""
+    wrapped = folder / "x86_64"
+    shutil.copytree(runner_folder() / "x86_64", wrapped)
+    loader = read_bundle(wrapped).loader
+    (wrapped / "runner").rename(wrapped / "real")
+    lines = (
+        "#!/system/bin/sh",
+        "folder=${0%/*}",
+        before,
+        f'"$folder/{loader}" --library-path "$folder" "$folder/real" "$@" || exit 1',
+        after,
+    )
+    (wrapped / "runner").write_text("\n".join(lines) + "\n")
+    write_manifest(wrapped, "x86_64", "played", None)
     return folder
 
 
@@ -74,11 +92,23 @@ def networks(folder: Path, count: int = 1) -> tuple[Path, ...]:
     return tuple(paths)
 
 
+@functools.cache
+def exports() -> tuple[Path, ...]:
+    """Three files that blazeport exported: a face detector in fp16 and in int8, and the landmarks of pose lite."""
+    from blazeport.quantize.export import ExportPlan, export
+
+    folder = Path(tempfile.mkdtemp(prefix="blazeport-exports-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    face = ExportPlan(variants=(FACE,), precisions=("fp16", "int8"))
+    pose = ExportPlan(variants=("pose_landmark_lite",), heads=("landmarks",), precisions=("fp16",))
+    return tuple(exported.path for plan in (face, pose) for exported in export(plan, folder))
+
+
 def reach(server: AdbServer, phone: TestDevice) -> Device:
-    """A test device through the real adb."""
+    """A test device through the real adb, which is near and answers at once where it answers at all."""
     phone.set_property(SYNTHETIC_PROPERTY, "1")
     device = Adb(server.binary, env=server.env).device(phone.serial)
-    device.reconnect_timeout_s = 12.0
+    device.reconnect_timeout_s, device.connect_timeout_s, device.unauthorized_for_s = 12.0, 0.5, 1.0
     return device
 
 
