@@ -103,7 +103,9 @@ def _model_file(manifest: Manifest) -> ModelFile:
         "weights": f"{manifest.weights.file}, sha256 {manifest.weights.sha256}, by {manifest.weights.author}",
         "licence": manifest.weights.licence,
         "quantized": f"by {manifest.method}" if manifest.method else "",
-        "calibrated on": f"{len(calibration.media)} photos and clips, sha256 {calibration.sha256}" if calibration else "",
+        "calibrated on": f"{len(calibration.media)} photos and clips, sha256 {calibration.sha256}"
+        if calibration
+        else "",
         "command": manifest.command,
         "tools": ", ".join(f"{name} {version}" for name, version in manifest.tools.items()),
     }

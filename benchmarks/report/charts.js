@@ -10,11 +10,11 @@ function drawShown(shown) {
   const { common } = labels(ranges);
   const cut = measured.length > ranges.length ? `The first ${ranges.length} of ${measured.length} in the table's order; filter or sort it to see others. ` : "";
   byId("latency-lead").textContent = cut + (common && ranges.length ? `All of them: ${common}.` : "");
-  later("ranges", () => drawRanges(byId("plot-ranges"), ranges));
-  later("shares", () => drawShares(byId("plot-shares"), shares));
+  later("ranges", byId("plot-ranges"), () => drawRanges(byId("plot-ranges"), ranges));
+  later("shares", byId("plot-shares"), () => drawShares(byId("plot-shares"), shares));
   const minutes = shown.filter((row) => row.sustained && row.sustained.seconds.length).slice(0, MOST_SUSTAINED);
   byId("sustained").hidden = !minutes.length;
-  later("sustained", () => drawSustained(byId("plots-sustained"), minutes));
+  drawSustained(byId("plots-sustained"), minutes);
 }
 
 function hoverText(row) {
@@ -29,16 +29,20 @@ function drawRanges(element, list) {
   if (!list.length) return leaveEmpty(element, "Nothing to draw.");
   const { texts } = labels(list);
   const narrow = element.clientWidth < NARROW;
-  const traces = [];
-  for (const row of list) {
-    const y = list.indexOf(row), shade = colour(row.precision), spread = row.spread;
-    const line = (from, to, thickness, opacity) => known(from) && known(to) && traces.push({
-      x: [milliseconds(from), milliseconds(to)], y: [y, y], mode: "lines", hoverinfo: "skip", opacity,
-      line: { color: shade, width: thickness, dash: row.synthetic ? "2px,3px" : "solid" },
-    });
-    line(spread.p5, spread.p95, 2, 0.75);
-    line(spread.p25, spread.p75, 8, 0.45);
-  }
+  // One trace for all lines of a kind: a trace per line takes the browser ten times as long.
+  const lines = new Map();
+  const line = (row, y, from, to, width, opacity) => {
+    if (!known(from) || !known(to)) return;
+    const dash = row.synthetic ? "2px,3px" : "solid", key = [row.precision, width, dash].join();
+    if (!lines.has(key)) lines.set(key, { x: [], y: [], mode: "lines", hoverinfo: "skip", opacity, line: { color: colour(row.precision), width, dash } });
+    lines.get(key).x.push(milliseconds(from), milliseconds(to), null);
+    lines.get(key).y.push(y, y, null);
+  };
+  list.forEach((row, y) => {
+    line(row, y, row.spread.p5, row.spread.p95, 2, 0.75);
+    line(row, y, row.spread.p25, row.spread.p75, 8, 0.45);
+  });
+  const traces = [...lines.values()];
   traces.push({
     x: list.map((row) => milliseconds(row.median)), y: list.map((_, y) => y), mode: "markers", cliponaxis: false,
     marker: { size: 10, color: list.map((row) => colour(row.precision)), symbol: list.map((row) => (row.synthetic ? "diamond-open" : "circle")), line: { width: list.map((row) => (row.synthetic ? 2 : 1)), color: list.map((row) => (row.synthetic ? colour(row.precision) : style("--card"))) } },
@@ -50,7 +54,7 @@ function drawRanges(element, list) {
     textfont: { color: style("--quiet"), size: 11 }, hoverinfo: "skip", cliponaxis: false,
   });
   const starts = list.map((row) => milliseconds(row.spread.p5 ?? row.median));
-  const labelled = list.map((_, y) => plainText(shorter(texts[y], narrow ? 54 : 46)));
+  const labelled = list.map((_, y) => plainText(shorter(texts[y], narrow ? 54 : 90)));
   const above = narrow ? list.map((_, y) => ({ xref: "paper", x: 0, y: y - 0.42, text: labelled[y], showarrow: false, xanchor: "left", font: { size: 11, color: style("--ink") } })) : [];
   draw(element, traces, {
     height: list.length * (narrow ? 40 : 27) + 70,
@@ -81,18 +85,17 @@ function drawShares(element, list) {
     const x = place(milliseconds(row.quantiles[share]));
     const left = x <= middle;
     return {
-      x, y: share, text: plainText(shorter(texts[index], element.clientWidth < NARROW ? 26 : 40)), xanchor: left ? "left" : "right", showarrow: true, arrowhead: 0, arrowwidth: 1,
+      x, y: share, text: plainText(shorter(texts[index], element.clientWidth < NARROW ? 26 : 60)), xanchor: left ? "left" : "right", showarrow: true, arrowhead: 0, arrowwidth: 1,
       arrowcolor: colour(row.precision), ax: left ? 16 : -16, ay: 0, font: { color: colour(row.precision), size: 11.5 }, bgcolor: style("--card"), borderpad: 1,
     };
   });
   draw(element, traces, {
-    height: 400, annotations, xaxis: scale,
-    yaxis: axis({ range: [0, 101], tickvals: [0, 25, 50, 75, 99], ticksuffix: " %" }),
+    height: 360, annotations, xaxis: scale,
+    yaxis: axis({ range: [0, 101], tickvals: [0, 25, 50, 75, 99], ticktext: ["0", "25 %", "50 %", "75 %", "99 %"] }),
   }, `Share of the inferences over latency for ${list.length} records: ${texts.join("; ")}`);
 }
 
 function drawSustained(parent, list) {
-  const { texts } = labels(list);
   while (parent.childElementCount > list.length) parent.lastElementChild.remove();
   while (parent.childElementCount < list.length) {
     const figure = document.createElement("figure"), caption = document.createElement("figcaption"), plot = document.createElement("div");
@@ -104,11 +107,12 @@ function drawSustained(parent, list) {
   list.forEach((row, index) => {
     const figure = parent.children[index], plot = figure.querySelector(".plot");
     const point = row.sustained.point;
-    figure.querySelector("b").textContent = list.length > 1 ? `${row.variant} · ${texts[index]}` : `${row.variant} · ${row.heads} · ${row.precision} · ${row.machine} · ${row.condition}`;
+    figure.querySelector("b").textContent = FIELDS.slice(0, 5).map(([, of]) => of(row)).join(" · ");
     figure.querySelector("span").textContent = (row.synthetic ? "◇ synthetic. " : "") + (point
       ? `Throttles after ${(point.seconds / 60).toFixed(1)} min${known(point.celsius) ? ` at ${point.celsius.toFixed(1)} °C` : ""}, ${point.reason === "status" ? "as the phone says" : "by its latency"}: ${msText(point.before_us)} → ${msText(point.after_us)}, ${point.slowdown.toFixed(2)} ×.`
       : "Does not throttle in this time.");
-    drawMinutes(plot, row, figure.textContent);
+    const description = figure.querySelector("figcaption").textContent;
+    later(`sustained ${index}`, plot, () => drawMinutes(plot, row, description));
   });
 }
 

@@ -32,7 +32,7 @@ function fillConditions() {
 function drawNetwork() {
   const list = rows.filter((row) => row.variant === pickVariant.value && row.mode === "repeats" && known(row.median) && conditionOf(row) === pickCondition.value);
   const files = data.files.filter((file) => file.variant === pickVariant.value);
-  later("size", () => drawFront(byId("plot-size"), list.filter((row) => known(row.size_bytes)), (row) => row.size_bytes / 1e6, "file size, MB", null));
+  later("size", byId("plot-size"), () => drawFront(byId("plot-size"), list.filter((row) => known(row.size_bytes)), (row) => row.size_bytes / 1e6, "file size, MB", null));
   drawError(list);
   drawHeads(list, files);
   drawAccuracy(files);
@@ -90,7 +90,7 @@ function drawError(list) {
   if (!figure) return;
   const missing = list.length - judged.length;
   byId("error-note").textContent = `area: file size · error against the network's own float file${missing ? ` · ${missing} without a measured error left out` : ""}`;
-  later("error", () => drawFront(byId("plot-error"), judged, errorOf, `error: ${figure.title}`, (row) => row.size_bytes / 1e6));
+  later("error", byId("plot-error"), () => drawFront(byId("plot-error"), judged, errorOf, `error: ${figure.title}`, (row) => row.size_bytes / 1e6));
 }
 
 function drawHeads(list, files) {
@@ -110,7 +110,7 @@ function drawHeads(list, files) {
   if (byId("figure-heads").hidden) return;
   const entries = [...richest[1].values()].sort((a, b) => (b.heads === "all") - (a.heads === "all") || (b.macs ?? b.size) - (a.macs ?? a.size));
   byId("heads-note").textContent = `${richest[0]}, each against ${entries[0].heads}`;
-  later("heads", () => drawHeadBars(byId("plot-heads"), entries));
+  later("heads", byId("plot-heads"), () => drawHeadBars(byId("plot-heads"), entries));
 }
 
 function drawHeadBars(element, entries) {
@@ -137,7 +137,8 @@ function drawHeadBars(element, entries) {
 }
 
 function drawAccuracy(files) {
-  const judged = files.filter((file) => file.accuracy.length);
+  const rank = (file) => PRECISIONS.indexOf(file.precision.split("_")[0]);
+  const judged = files.filter((file) => file.accuracy.length).sort((a, b) => rank(a) - rank(b) || b.macs - a.macs);
   byId("accuracy").hidden = !judged.length;
   if (!judged.length) return;
   const over = distinct(judged.flatMap((file) => file.accuracy.map((figure) => figure.over))).filter(Boolean);
@@ -157,7 +158,7 @@ function drawAccuracy(files) {
     const name = document.createElement("b");
     name.textContent = title;
     caption.replaceChildren(name, `${points[0].figure.sentence} ${points[0].figure.smaller_is_better ? "Smaller" : "Larger"} is better.`);
-    later(`accuracy ${number}`, () => drawFigure(plot, title, points));
+    later(`accuracy ${number}`, plot, () => drawFigure(plot, title, points));
   });
 }
 

@@ -26,7 +26,7 @@ function sorted(list) {
   });
 }
 
-let shown = rows;
+let shown = rows, standing = rows;
 function update() {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   const chosen = selects.filter((select) => select.value);
@@ -36,7 +36,8 @@ function update() {
   shown = all.filter(fits);
   const visible = new Set(shown);
   for (const row of rows) row.element.hidden = !visible.has(row);
-  table.append(...all.map((row) => row.element));
+  if (all.some((row, index) => row !== standing[index])) table.append(...all.map((row) => row.element));
+  standing = all;
   byId("shown").textContent = shown.length === rows.length ? `${rows.length} shown` : `${shown.length} of ${rows.length} shown`;
   byId("nothing").hidden = shown.length > 0;
   drawShown(shown);
@@ -116,6 +117,7 @@ byId("theme").addEventListener("click", () => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
 
 function drawAll() {
+  forgetStyles();
   drawShown(shown);
   drawNetwork();
 }
@@ -135,7 +137,7 @@ addEventListener("beforeprint", () => {
   document.documentElement.dataset.theme = "light";
   document.body.style.width = "1030px";
   drawAll();
-  while (queue.size) step();
+  while (queue.size) drawNext();
 });
 addEventListener("afterprint", () => {
   printing = false;

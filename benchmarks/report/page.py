@@ -23,24 +23,23 @@ from .results import Results
 from .rows import HeadsLabel, files_of, row_of
 
 _HERE = Path(__file__).parent
-# Column → what it sorts by; the others are no numbers.
+# Column → its head, and whether it holds numbers. Each is also what its cells are sorted by.
 _COLUMNS = (
-    ("file", "File", "file"),
-    ("precision", "Precision", "precision"),
-    ("machine", "Machine", "machine"),
-    ("threads", "Threads", "threads"),
-    ("delegate", "Run by", "delegate"),
-    ("median", "Median, ms", "median"),
-    ("interval", "95 % interval", None),
-    ("p90", "p90, ms", "p90"),
-    ("p99", "p99, ms", "p99"),
-    ("init", "Init, ms", "init"),
-    ("memory", "Memory", "memory"),
-    ("size_bytes", "File size", "size_bytes"),
-    ("cv", "CV", "cv"),
-    ("doubts", "Doubts", "doubts"),
+    ("variant", "Network and file", False),
+    ("heads", "Heads", False),
+    ("precision", "Precision", False),
+    ("machine", "Machine", False),
+    ("threads", "Threads", True),
+    ("delegate", "Run by", False),
+    ("median", "Median ms", True),
+    ("doubts", "Doubts", True),
+    ("p90", "p90 ms", True),
+    ("p99", "p99 ms", True),
+    ("init", "Init ms", True),
+    ("cv", "CV", True),
+    ("memory", "Memory", True),
+    ("size_bytes", "File size", True),
 )
-_NUMBERS = {"threads", "median", "interval", "p90", "p99", "init", "memory", "size_bytes", "cv", "doubts"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,11 +171,13 @@ def _header(rows: Sequence[dict[str, Any]], made: Mapping[str, str]) -> str:
     ]
     facts = "".join(f"<li><b>{count:,}</b> {_plural(count, noun)}</li>" for count, noun in counts)
     if synthetic == len(rows):
-        mark = "<b>Every record is synthetic</b>: made on a test device or by a played tool. No number here is a phone's."
+        mark = (
+            "<b>Every record is synthetic</b>: made on a test device or by a played tool. No number here is a phone's."
+        )
     else:
         mark = (
-            f"<b>{synthetic} of {len(rows)} records are synthetic</b>, made on a test device or by a played tool. They carry "
-            "this hatching in the table and hollow, dashed marks in every chart, and share no Pareto front with measured ones."
+            f"<b>{synthetic} of {len(rows)} records are synthetic</b>, made on a test device or by a played tool. They "
+            "carry this hatching in the table and hollow, dashed marks in charts, and share no front with measured ones."
         )
     banner = f'<p class="synthetic banner" id="synthetic">{mark}</p>' if synthetic else ""
     return (
@@ -200,44 +201,46 @@ def _problems(sentences: Sequence[str]) -> str:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = "".join(
-        f'<th scope="col" class="{"number" if name in _NUMBERS else ""}"'
-        + (f' data-sort="{key}"><button type="button">{_text(title)}</button></th>' if key else f">{_text(title)}</th>")
-        for name, title, key in _COLUMNS
+        f'<th scope="col" data-sort="{name}"{_number(is_number)}><button type="button">{title}</button></th>'
+        for name, title, is_number in _COLUMNS
     )
     return (
-        '<table id="records"><caption class="unseen">One row per record; the heads sort</caption>'
+        '<table id="records"><caption class="unseen">One row per record; the column heads sort</caption>'
         f"<thead><tr>{head}</tr></thead>{''.join(map(_row, rows))}</table>"
     )
+
+
+def _number(is_number: bool) -> str:
+    return ' class="number"' if is_number else ""
 
 
 def _row(row: dict[str, Any]) -> str:
     number = row["id"]
     badge = '<span class="badge">synthetic</span> ' if row["synthetic"] else ""
     mode = '<span class="badge plain">sustained</span> ' if row["mode"] == "sustained" else ""
-    interval = "–" if row["low"] is None else f"{ms_text(row['low'])}–{ms_text(row['high'])}"
-    memory, cv = row["memory"], row["cv"]
+    interval = "" if row["low"] is None else f"<small>{ms_text(row['low'])}–{ms_text(row['high'])}</small>"
     doubts = len(row["warnings"])
     cells = {
-        "file": (
+        "variant": (
             f'<button type="button" class="more" aria-expanded="false" aria-controls="more-{number}">'
-            f"{_text(row['variant'])}</button><small>{badge}{mode}{_text(row['heads'])} · {_text(row['file'])}</small>"
+            f"{_text(row['variant'])}</button><small>{badge}{mode}{_text(row['file'].removesuffix('.tflite'))}</small>"
         ),
+        "heads": _text(row["heads"]),
         "precision": f'<span class="dot" data-precision="{_text(row["precision"])}"></span>{_text(row["precision"])}',
         "machine": _text(row["machine"]),
         "threads": _text(row["threads"]),
         "delegate": _text(row["delegate"]),
-        "median": f"<b>{ms_text(row['median'])}</b>",
-        "interval": interval,
+        "median": f"<b>{ms_text(row['median'])}</b>{interval}",
+        "doubts": f'<span class="doubt">{doubts}</span>' if doubts else "–",
         "p90": ms_text(row["p90"]),
         "p99": ms_text(row["p99"]),
         "init": ms_text(row["init"]),
-        "memory": bytes_text(memory),
+        "cv": "–" if row["cv"] is None else f"{row['cv']:.1%}",
+        "memory": bytes_text(row["memory"]),
         "size_bytes": bytes_text(row["size_bytes"]),
-        "cv": "–" if cv is None else f"{cv:.1%}",
-        "doubts": f'<span class="doubt">{doubts}</span>' if doubts else "–",
     }
     shown = "".join(
-        f'<td class="{"number" if name in _NUMBERS else name}">{cells[name]}</td>' for name, _, _ in _COLUMNS
+        f'<td class="{"number" if is_number else name}">{cells[name]}</td>' for name, _, is_number in _COLUMNS
     )
     sentences = "".join(f"<li>{_text(sentence)}</li>" for sentence in row["warnings"])
     classes = ' class="synthetic"' if row["synthetic"] else ""
@@ -251,8 +254,8 @@ def _pictures(cases: Sequence[Cases]) -> str:
     if not cases:
         return ""
     parts = [
-        '<section id="pictures"><h2>Worst cases</h2><p class="lead">Where a file is furthest from its float file: float on the '
-        "left, the file on the right.</p>"
+        '<section id="pictures"><h2>Worst cases</h2><p class="lead">Where a file is furthest from its float file: '
+        "float on the left, the file on the right.</p>"
     ]
     for page in cases:
         note = f" {page.left_out} more in its own page." if page.left_out else ""

@@ -4,6 +4,7 @@
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
 const NARROW = 560;
+const FONT = getComputedStyle(document.body).fontFamily;
 
 // The library reads a little HTML in texts; names of files and machines are no HTML.
 const plainText = (text) =>
@@ -20,7 +21,13 @@ const msText = (us) => (known(us) ? `${digits(us / 1000)} ms` : "–");
 const sizeText = (bytes) => (known(bytes) ? (bytes >= 999500 ? `${(bytes / 1e6).toFixed(2)} MB` : `${(bytes / 1e3).toFixed(0)} kB`) : "–");
 const macsText = (macs) => (macs >= 999.5e6 ? `${(macs / 1e9).toFixed(2)} G` : `${(macs / 1e6).toFixed(0)} M`);
 
-const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// Asked once per theme: each question makes the browser lay the page out.
+let styles = new Map();
+const forgetStyles = () => { styles = new Map(); };
+function style(name) {
+  if (!styles.has(name)) styles.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return styles.get(name);
+}
 const PRECISIONS = ["fp32", "fp16", "int8", "int16x8", "mixed", "dynamic"];
 function colour(precision) {
   return style(`--${PRECISIONS.find((name) => String(precision).split("_")[0] === name) ?? "other"}`);
@@ -29,7 +36,7 @@ function colour(precision) {
 // The fields in which these records differ, so that a label says no more than it must; the others go into a title.
 const FIELDS = [
   ["variant", (row) => row.variant],
-  ["heads", (row) => row.heads],
+  ["heads", (row) => (row.heads === "all" ? "all heads" : row.heads)],
   ["precision", (row) => row.precision],
   ["machine", (row) => row.machine],
   ["condition", (row) => row.condition],
@@ -72,7 +79,7 @@ function draw(element, traces, layout, description) {
   const all = {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: style("--ink") },
+    font: { family: FONT, size: 12, color: style("--ink") },
     margin: { l: 8, r: 14, t: 12, b: 44 },
     showlegend: false,
     dragmode: false,
@@ -97,28 +104,48 @@ function leaveEmpty(element, sentence) {
   element.removeAttribute("data-drawn");
 }
 
-// Charts are drawn one after the other, so that the page answers in between; what is asked for twice is drawn once.
+// Charts are drawn one after the other, those near the view first and the others when nothing else is to do. What is
+// asked for twice is drawn once.
 const queue = new Map();
+const near = new Set();
+const watcher = new IntersectionObserver((entries) => {
+  for (const entry of entries) near[entry.isIntersecting ? "add" : "delete"](entry.target);
+  pump();
+}, { rootMargin: "300px" });
+const whenIdle = window.requestIdleCallback ?? ((task) => setTimeout(task, 100));
 let pumping = false;
-function later(name, task) {
-  queue.set(name, task);
-  if (!pumping && window.Plotly) pump();
+
+function later(name, element, task) {
+  queue.set(name, { element, task });
+  watcher.observe(element);
+  pump();
 }
+
 function pump() {
-  pumping = queue.size > 0;
-  if (!pumping) {
-    document.documentElement.dataset.charts = "drawn";
-    if (!performance.getEntriesByName("charts drawn").length) performance.mark("charts drawn");
-    return;
-  }
-  document.documentElement.dataset.charts = "drawing";
-  step();
-  setTimeout(pump);
+  if (pumping || !window.Plotly) return;
+  const state = document.documentElement.dataset;
+  const next = [...queue.entries()].find(([, { element }]) => near.has(element));
+  state.charts = next ? "drawing" : queue.size ? "waiting" : "drawn";
+  if (!next) markOnce(queue.size ? "view drawn" : "charts drawn");
+  if (!queue.size) return;
+  pumping = true;
+  const go = () => {
+    pumping = false;
+    if (queue.size) drawNext(next?.[0]);
+    pump();
+  };
+  if (next) setTimeout(go);
+  else whenIdle(go);
 }
-function step() {
-  const [name, task] = queue.entries().next().value;
-  queue.delete(name);
+
+function drawNext(name) {
+  const [key, { task }] = queue.has(name) ? [name, queue.get(name)] : queue.entries().next().value;
+  queue.delete(key);
   task();
+}
+
+function markOnce(name) {
+  if (!performance.getEntriesByName(name).length) performance.mark(name);
 }
 
 async function loadPlotly() {

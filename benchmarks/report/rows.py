@@ -1,4 +1,4 @@
-"""Records → what the page's table and charts need of them. Raw samples stay in the records; quantiles go into the page."""
+"""Records → what the page's table and charts need. Raw samples stay in the records; the page holds quantiles."""
 
 from __future__ import annotations
 

@@ -37,7 +37,11 @@ NETWORKS = {
 }
 PRECISIONS = {"fp32": (1.0, 1.0), "fp16": (1.0, 0.5), "int8": (0.62, 0.36), "mixed": (0.74, 0.4)}
 HEADS = {"all": (1.0, 1.0), "tracking": (0.55, 0.93), "landmarks": (0.52, 0.9)}
-MACHINES = (("host", "Test bench CPU (8 threads)", 1.0), ("android", "Acme Phone 9", 1.9), ("android", "Acme Old 3", 4.1))
+MACHINES = (
+    ("host", "Test bench CPU (8 threads)", 1.0),
+    ("android", "Acme Phone 9", 1.9),
+    ("android", "Acme Old 3", 4.1),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +97,13 @@ def manifest_of(file: PlayedFile) -> Manifest:
     error = {"int8": 1.9, "mixed": 1.1}.get(file.precision, 0.0) * float(noise.uniform(0.9, 1.3))
     names = {"visible_px": 1.0, "all_px": 1.3, "z_px": 2.2, "presence_flips_percent": 0.4}
     if not file.variant.startswith("pose_landmark"):
-        names = {"missed_percent": 0.6, "extra_percent": 0.9, "iou": 0.5, "keypoint_percent": 1.2, "roi_size_percent": 0.8}
+        names = {
+            "missed_percent": 0.6,
+            "extra_percent": 0.9,
+            "iou": 0.5,
+            "keypoint_percent": 1.2,
+            "roi_size_percent": 0.8,
+        }
     group = {
         "media": 76,
         "samples": 90,
@@ -115,7 +125,12 @@ def manifest_of(file: PlayedFile) -> Manifest:
         macs=round(NETWORKS[file.variant][2] * 1e6 * HEADS[file.heads][0]),
         int8_mac_share=0.0 if exact else 1.0,
         weights=WeightsRecord(
-            file=f"{file.variant}.tflite", sha256="w" * 64, official=True, licence="Apache-2.0", author="MediaPipe", paper="-"
+            file=f"{file.variant}.tflite",
+            sha256="w" * 64,
+            official=True,
+            licence="Apache-2.0",
+            author="MediaPipe",
+            paper="-",
         ),
         calibration=None
         if exact
@@ -159,11 +174,15 @@ def played_record(
 ) -> BenchmarkRecord:
     """A record whose latency is about what the file's would be."""
     kind, name, slowness = machine
-    chance = np.random.default_rng(int(hashlib.sha256(f"{file}{machine}{threads}{delegate}{mode}".encode()).hexdigest()[:8], 16))
+    chance = np.random.default_rng(
+        int(hashlib.sha256(f"{file}{machine}{threads}{delegate}{mode}".encode()).hexdigest()[:8], 16)
+    )
     level = NETWORKS[file.variant][0] * 1000 * slowness * PRECISIONS[file.precision][0] * HEADS[file.heads][0]
     level *= {"cpu": 1.0, "gpu": 0.6}[delegate] / threads**0.7
     runs = 60 if mode == "sustained" else 5
-    made = [_run(chance, number, runs, level, mode, kind, samples if mode == "repeats" else 25) for number in range(runs)]
+    made = [
+        _run(chance, number, runs, level, mode, kind, samples if mode == "repeats" else 25) for number in range(runs)
+    ]
     if not with_samples:
         made = [dataclasses.replace(run, samples_us=(), summary=_summary(run)) for run in made]
     return BenchmarkRecord(
@@ -192,7 +211,9 @@ def played_record(
             inputs_sha256="a" * 64 if chance.random() < 0.7 else None,
             mode=mode,
         ),
-        tool=ToolRecord(name="native", version="2.3.0", sha256="b" * 64, context="process" if kind == "host" else "shell"),
+        tool=ToolRecord(
+            name="native", version="2.3.0", sha256="b" * 64, context="process" if kind == "host" else "shell"
+        ),
         delegate_applied={"cpu": "xnnpack", "gpu": "gpu"}[delegate],
         synthetic=synthetic,
         runs=tuple(made),
@@ -234,7 +255,9 @@ def _run(
     warm = number / runs if mode == "sustained" else 0.0
     hot = mode == "sustained" and warm > 0.45
     level = level * chance.normal(1, 0.006) * (1.35 if hot else 1.0)
-    times = level * (1 + chance.gamma(1.2, 0.02, samples) + (chance.random(samples) < 0.02) * chance.uniform(0.2, 0.6, samples))
+    times = level * (
+        1 + chance.gamma(1.2, 0.02, samples) + (chance.random(samples) < 0.02) * chance.uniform(0.2, 0.6, samples)
+    )
     celsius = None if kind == "host" else 29 + 14 * (1 - float(np.exp(-4 * warm)))
     return RunRecord(
         number=number,
