@@ -128,3 +128,14 @@ def unknown(kind: str, received: object, allowed: Iterable[str]) -> ConfigError:
         allowed: the names that exist.
     """
     return ConfigError(f"Unknown {kind}. Expected one of: {', '.join(allowed)}. Received: {received!r}.")
+
+
+def missing_package(what: str, package: str, extra: str) -> ConfigError:
+    """A `ConfigError` for work that needs a package of an extra.
+
+    Args:
+        what: the work, in the plural: `Intervals`.
+        package: its name.
+        extra: of setup.cfg.
+    """
+    return ConfigError(f"{what} need {package}. Install it with: pip install 'blazeport[{extra}]'.")

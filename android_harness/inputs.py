@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ..benchmarks.cells import model_record
 from ..convert.inputs import find_media, network_inputs
 from ..errors import InputError
 from ..models.config import VariantConfig, get_config
 from ..runtime.interpreter import Model, TensorSpec, stored_values
-from .plan import model_record
 
 DEFAULT_INPUTS = 8
 FindReference = Callable[[str], Path]

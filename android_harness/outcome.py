@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..benchmarks.cells import Cell
 from ..benchmarks.records import BenchmarkRecord, MachineRecord, RunRecord
 from ..errors import BlazeportError
 from .parsers import Absent
-from .plan import Cell
 from .probe import Snapshot, ThermalSample
 from .runners.base import RunResult
 from .verify import Verification

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from ..benchmarks.records import MachineRecord, ModelRecord, SettingsRecord, ToolRecord
-from ..convert.manifest import read_manifest
+from ..benchmarks.cells import Cell, model_record
+from ..benchmarks.records import SettingsRecord
 from ..errors import ConfigError, InputError, unknown
-from ..files import sha256_of
 from .runners.base import DELEGATES
 
 DEFAULT_REPEATS, DEFAULT_SAMPLES, DEFAULT_SECONDS, DEFAULT_WARMUP = 5, 100, 5.0, 5
@@ -81,58 +75,6 @@ class BenchOptions:
         """How long a device needs at least, without cooling down."""
         cells = len(self.files) * len(self.threads) * len(self.delegates)
         return cells * self.repeats * (self.min_seconds + _SECONDS_BESIDE_A_RUN)
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One file with one setting on one device."""
-
-    path: Path
-    model: ModelRecord
-    settings: SettingsRecord
-
-    def name(self, machine: MachineRecord, tool: ToolRecord) -> str:
-        """A file name that says what it is, and by a hash that nothing else is in it."""
-        key: dict[str, Any] = {
-            "model": self.model.sha256,
-            "machine": machine.id,
-            "settings": dataclasses.asdict(self.settings),
-            "tool": dataclasses.asdict(tool),
-        }
-        digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()[:12]
-        words = (machine.name, Path(self.model.file).stem, f"{self.settings.num_threads}t", self.settings.delegate)
-        return "-".join([*(plain(word) for word in words), digest])
-
-    def __str__(self) -> str:
-        threads = f"{self.settings.num_threads} thread{'s' if self.settings.num_threads > 1 else ''}"
-        return f"{self.model.file}, {threads}, {self.settings.delegate}"
-
-
-def plain(text: str) -> str:
-    """`text` as a part of a file name, whatever it holds."""
-    return re.sub(r"[^A-Za-z0-9._]+", "_", text).strip("._")[:60] or "unnamed"
-
-
-def model_record(path: Path) -> ModelRecord:
-    """What is known of a file, with what its manifest says where there is one about these bytes."""
-    try:
-        record = ModelRecord(file=path.name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
-    except OSError as error:
-        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
-    try:
-        manifest = read_manifest(path.with_suffix(".json"))
-    except InputError:
-        return record
-    if manifest.sha256 != record.sha256:
-        return record
-    return dataclasses.replace(
-        record,
-        variant=manifest.variant,
-        heads=manifest.heads,
-        precision=manifest.precision,
-        macs=manifest.macs,
-        int8_mac_share=manifest.int8_mac_share,
-    )
 
 
 def make_cells(options: BenchOptions, *, mask: str | None, inputs_sha256: dict[Path, str] | None = None) -> list[Cell]:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ..benchmarks.cells import Cell
 from ..benchmarks.records import BenchmarkRecord, MachineRecord, read_record
 from ..errors import (
     AdbTimeout,
@@ -35,7 +36,7 @@ from .adb import Device
 from .guard import Guard, default_journal_dir
 from .inputs import Inputs
 from .outcome import CellState, DeviceReport, Event, Listener, machine_record, run_record
-from .plan import BenchOptions, Cell, make_cells, shuffled_rounds
+from .plan import BenchOptions, make_cells, shuffled_rounds
 from .probe import Snapshot, ThermalSample, thermal
 from .runners.base import DamagedRunError, Runner, RunnerError, RunRequest
 from .store import Store

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ..benchmarks.cells import model_record
 from ..benchmarks.records import ModelRecord
 from ..convert import parity
 from ..errors import BlazeportError, ConfigError, DeviceError, InputError
@@ -25,7 +26,6 @@ from ..quantize import detector_errors as detectors
 from ..quantize import landmark_errors as landmarks
 from ..runtime.interpreter import Model, float_values
 from .inputs import Inputs
-from .plan import model_record
 from .runners.base import Runner, RunRequest
 from .store import Store
 

@@ -7,21 +7,27 @@ import functools
 import json
 import types
 import typing
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 from ..errors import InputError
 
+Upgrade = Callable[[dict[str, Any]], dict[str, Any]]
 
-def read_json(path: Path, schema_version: int, what: str) -> dict[str, Any]:
-    """The object in a JSON file that must have this `schema_version`.
+
+def read_json(
+    path: Path, schema_version: int, what: str, upgrades: Mapping[int, Upgrade] | None = None
+) -> dict[str, Any]:
+    """The object in a JSON file, brought to this `schema_version`.
 
     Args:
         path: the file.
-        schema_version: the only one that is read.
+        schema_version: the one that is wanted.
         what: what the file should be, for messages: `a benchmark record`.
+        upgrades: older version → what makes of its object one of the next version.
     Raises:
-        InputError: it cannot be read, is cut off or no JSON object, or has another version.
+        InputError: it cannot be read, is cut off or no JSON object, or has a version that no upgrade leads from.
     """
     try:
         content = path.read_bytes()
@@ -33,10 +39,16 @@ def read_json(path: Path, schema_version: int, what: str) -> dict[str, Any]:
         raise InputError(f"{path} should be {what} and is no JSON, perhaps only half of it ({error}).") from error
     if not isinstance(record, dict) or "schema_version" not in record:
         raise InputError(f"{path} should be {what} and is some other JSON file.")
-    if record["schema_version"] != schema_version:
-        raise InputError(
-            f"{path} has schema version {record['schema_version']!r}; this blazeport reads {schema_version}."
-        )
+    found = record["schema_version"]
+    readable = {schema_version, *(upgrades or ())}
+    if type(found) is not int or found not in readable:
+        known = " and ".join(map(str, sorted(readable)))
+        raise InputError(f"{path} has schema version {found!r}; this blazeport reads {known}.")
+    try:
+        for version in range(found, schema_version):
+            record = (upgrades or {})[version](record) | {"schema_version": version + 1}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path} should be {what} of schema version {found} and is damaged ({error!r}).") from error
     return record
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import importlib.util
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -19,10 +20,12 @@ import numpy as np
 
 from ..errors import ConfigError, InputError
 from ..files import write_atomic
-from .record_reading import build, read_json
+from .record_reading import Upgrade, build, read_json
+from .stats import bootstrap_interval, neighbour_spread
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 STABLE_CV = 0.03
+BUSY_SHARE = 0.03
 MIN_REPEATS, MIN_SAMPLES, MIN_SECONDS = 5, 1024, 60.0
 CONFIDENCE = 0.95
 
@@ -144,8 +147,12 @@ class RunRecord:
         warmup_us: the inferences after it that do not count.
         samples_us: the inferences that count; empty where the tool gives a summary only.
         summary: None where the samples are there.
+        block_runs: samples per block, where blocks of several files took turns; empty where they did not.
         cpu_us: CPU time of all threads over the counted inferences.
-        peak_rss_bytes: of the process.
+        baseline_rss_bytes: of a process of its own, before it loaded the model.
+        peak_rss_bytes: of that process (on a phone, of the one that took the samples).
+        steal_share: part of the machine's CPU time that its host gave to others, in [0, 1].
+        load_average: processes that wanted a CPU in the minute before.
         celsius_before, celsius_after: the hottest of skin, battery and CPU that could be read.
         thermal_status_after: Android's, 0 (none) to 6 (shutdown).
         throttled: the phone said so, or was over its limit: kept, and left out of the statistics.
@@ -162,8 +169,12 @@ class RunRecord:
     warmup_us: tuple[float, ...] = ()
     samples_us: tuple[float, ...] = ()
     summary: SummaryRecord | None = None
+    block_runs: tuple[int, ...] = ()
     cpu_us: float | None = None
+    baseline_rss_bytes: int | None = None
     peak_rss_bytes: int | None = None
+    steal_share: float | None = None
+    load_average: float | None = None
     celsius_before: float | None = None
     celsius_after: float | None = None
     thermal_status_after: int | None = None
@@ -183,6 +194,12 @@ class RunRecord:
             return float(np.median(self.samples_us))
         return self.summary.mean_us if self.summary.median_us is None else self.summary.median_us
 
+    @property
+    def blocks_us(self) -> list[np.ndarray]:
+        """The samples, one array per block; a single one where there were no turns."""
+        ends = np.cumsum(self.block_runs)[:-1] if self.block_runs else []
+        return np.split(np.array(self.samples_us, np.float64), ends) if self.samples_us else []
+
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkRecord:
@@ -198,6 +215,7 @@ class BenchmarkRecord:
         runs: in the order they were made.
         failures: sentences about runs that ended without a result.
         verification: the comparison with the host, where it was asked for.
+        commands: the command lines that made the runs.
         schema_version: of this record.
     """
 
@@ -210,6 +228,7 @@ class BenchmarkRecord:
     runs: tuple[RunRecord, ...]
     failures: tuple[str, ...] = ()
     verification: dict[str, Any] | None = None
+    commands: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
     @property
@@ -254,16 +273,22 @@ class BenchmarkRecord:
         medians = self.run_medians_us
         if len(medians) < 3:
             return None
-        try:
-            from scipy.stats import bootstrap  # type: ignore[import-untyped]
-        except ImportError:
+        if importlib.util.find_spec("scipy") is None:
             return None
-        if np.ptp(medians) == 0:
-            return float(medians[0]), float(medians[0])
-        found = bootstrap(
-            (medians,), np.median, confidence_level=confidence, method="percentile", n_resamples=2000, rng=seed
-        )
-        return float(found.confidence_interval.low), float(found.confidence_interval.high)
+        return bootstrap_interval(medians, confidence=confidence, seed=seed)
+
+    @property
+    def neighbour_spread(self) -> float | None:
+        """What two blocks of the same file, next to each other in time, differ by (median): the machine's noise."""
+        return neighbour_spread([[float(np.median(block)) for block in run.blocks_us] for run in self.valid_runs])
+
+    @property
+    def waiting_share(self) -> float | None:
+        """Part of the time in which one thread was ready and did not get a CPU; None where it cannot be told."""
+        if self.settings.num_threads != 1 or not self.valid_runs:
+            return None
+        shares = [1 - run.cpu_us / sum(run.samples_us) for run in self.valid_runs if run.cpu_us and run.samples_us]
+        return float(np.median(shares)) if len(shares) == len(self.valid_runs) else None
 
     def warnings(self) -> tuple[str, ...]:
         """Sentences about what makes the numbers doubtful; none for a publishable record."""
@@ -288,8 +313,7 @@ class BenchmarkRecord:
             yield f"{self.tool.name} gives no samples: the {what} of each run is its own."
         elif (fewest := min(run.count for run in runs)) < MIN_SAMPLES and self._shortest_seconds() < MIN_SECONDS:
             yield f"A run has only {fewest} samples; {MIN_SAMPLES} or {MIN_SECONDS:.0f} s are worth publishing."
-        if self.cv is not None and self.cv > STABLE_CV and not sustained:
-            yield f"Unstable: the runs' medians differ by {self.cv:.1%} (CV); up to {STABLE_CV:.0%} is fine."
+        yield from self.instability()
         if self.machine.kind == "android" and all(run.celsius_before is None for run in runs):
             yield "No temperature could be read: throttling would go unnoticed."
         if self.settings.inputs_sha256 is None:
@@ -299,6 +323,22 @@ class BenchmarkRecord:
         if self.failures:
             yield f"{len(self.failures)} runs ended without a result. The last: {self.failures[-1]}"
         yield from dict.fromkeys(note for run in runs for note in run.notes)
+
+    def instability(self) -> Iterable[str]:
+        """Sentences about what says that the same file may take another time in an hour."""
+        if self.settings.mode == "sustained":
+            return
+        if self.cv is not None and self.cv > STABLE_CV:
+            yield f"Unstable: the runs' medians differ by {self.cv:.1%} (CV); up to {STABLE_CV:.0%} is fine."
+        spread, waiting = self.neighbour_spread, self.waiting_share
+        if spread is not None and spread > STABLE_CV:
+            limit = f"up to {STABLE_CV:.0%} is fine"
+            yield f"Unstable: blocks of the same file, one after another, differ by {spread:.1%}; {limit}."
+        if waiting is not None and waiting > BUSY_SHARE:
+            yield f"Unstable: the thread waited for a CPU for {waiting:.1%} of the time."
+        steals = [run.steal_share for run in self.valid_runs if run.steal_share is not None]
+        if steals and max(steals) > BUSY_SHARE:
+            yield f"Unstable: up to {max(steals):.1%} of the machine's CPU time went to other guests of its host."
 
     def _shortest_seconds(self) -> float:
         return min(sum(run.samples_us) for run in self.valid_runs) / 1e6
@@ -312,6 +352,10 @@ class BenchmarkRecord:
         return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
 
 
+# Version 2 added fields that a record can be without: the blocks and noise of a run, and the commands.
+UPGRADES: dict[int, Upgrade] = {1: dict}
+
+
 def merge(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
     """One record of the runs of several, which must be alike in everything else.
 
@@ -322,12 +366,12 @@ def merge(records: Sequence[BenchmarkRecord]) -> BenchmarkRecord:
         raise ConfigError("Expected records to merge. Received none.")
     first = records[0]
     for other in records[1:]:
-        for field in ("model.sha256", "machine.id", "settings", "tool", "delegate_applied", "synthetic"):
-            _require_equal(first, other, field)
+        require_alike(first, other, ("model.sha256", "machine.id", "settings", "tool", "delegate_applied", "synthetic"))
     return dataclasses.replace(
         first,
         runs=tuple(run for record in records for run in record.runs),
         failures=tuple(failure for record in records for failure in record.failures),
+        commands=tuple(dict.fromkeys(command for record in records for command in record.commands)),
     )
 
 
@@ -337,7 +381,7 @@ def read_record(path: Path) -> BenchmarkRecord:
     Raises:
         InputError: it is not there, cut off, not a record, or of another schema version; the message names the file.
     """
-    record = read_json(path, SCHEMA_VERSION, "a benchmark record")
+    record = read_json(path, SCHEMA_VERSION, "a benchmark record", UPGRADES)
     try:
         found: BenchmarkRecord = build(BenchmarkRecord, record)
         times = [time for run in found.runs for time in (*run.samples_us, *run.warmup_us)]
@@ -345,6 +389,8 @@ def read_record(path: Path) -> BenchmarkRecord:
             raise ValueError("a time is negative or not a number")
         if any(run.summary is None and not run.samples_us for run in found.runs):
             raise ValueError("a run has neither samples nor a summary")
+        if any(run.block_runs and sum(run.block_runs) != len(run.samples_us) for run in found.runs):
+            raise ValueError("the blocks of a run do not add up to its samples")
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise InputError(f"{path} is not a benchmark record of blazeport ({type(error).__name__}: {error}).") from error
     return found
@@ -364,6 +410,12 @@ def read_records(folder: Path) -> tuple[list[BenchmarkRecord], list[str]]:
         except InputError as error:
             problems.append(str(error))
     return records, problems
+
+
+def require_alike(first: BenchmarkRecord, other: BenchmarkRecord, fields: Iterable[str]) -> None:
+    """Raises `ConfigError`, with the field and both values, where two records differ in one of `fields`."""
+    for field in fields:
+        _require_equal(first, other, field)
 
 
 def _require_equal(first: BenchmarkRecord, other: BenchmarkRecord, field: str) -> None:

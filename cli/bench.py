@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from .bench_compare import compare, gate
+from .bench_cost import ops, pipeline, scaling
+from .bench_host import host
 from .bench_report import report
 from .console import print_json, print_table
 
@@ -17,11 +20,12 @@ def bench() -> None:
 
     \b
     Example:
-      blazeport bench official build/export
+      blazeport bench host build/export/*.tflite -o results/host
     """
 
 
-bench.add_command(report)
+for command in (host, compare, gate, ops, scaling, pipeline, report):
+    bench.add_command(command)
 
 
 @bench.command()

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError
+from ..errors import missing_package
 
 RESAMPLES = 2000
 CONFIDENCE = 0.95
@@ -92,7 +92,7 @@ def figure_text(figure: Figure | None, meaning: Meaning, *, with_interval: bool 
 def require_intervals() -> None:
     """Raises `ConfigError` when intervals cannot be computed, so that nobody waits for a measurement in vain."""
     if importlib.util.find_spec("scipy") is None:
-        raise ConfigError("Intervals need scipy. Install it with: pip install 'blazeport[quantize]'.")
+        raise missing_package("Intervals", "scipy", "quantize")
 
 
 def _ratio(sums: np.ndarray, counts: np.ndarray, axis: int = -1) -> np.ndarray:

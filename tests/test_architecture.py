@@ -25,7 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": {"models.config", "runtime"},
     "convert": {"weights", "models", "runtime", "pipeline"},
     "quantize": {"weights", "models", "runtime", "pipeline", "convert"},
-    "benchmarks": {"runtime", "pipeline"},
+    "benchmarks": {"runtime", "pipeline", "convert.manifest", "convert.flatbuffer"},
     "android_harness": {
         *("benchmarks", "runtime", "pipeline", "models.config"),
         *("convert.manifest", "convert.parity", "convert.inputs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 
 import flatbuffers
@@ -24,6 +25,25 @@ def write(model: schema.ModelT) -> bytes:
 def keep_outputs(model: schema.ModelT, positions: Sequence[int]) -> None:
     graph = model.subgraphs[0]
     graph.outputs = [int(graph.outputs[position]) for position in positions]
+
+
+def repeat_operators(model: schema.ModelT, numbers: Sequence[int]) -> None:
+    """Makes a network slower: operators are done again, and what they give are outputs of the file, too.
+
+    Args:
+        model: changed in place; loses its signature.
+        numbers: of the operators, which must have one output each; a number may come more than once.
+    """
+    graph = model.subgraphs[0]
+    for number in numbers:
+        again = copy.copy(graph.operators[number])
+        result = copy.copy(graph.tensors[int(again.outputs[0])])
+        result.name, result.buffer = f"again_{len(graph.tensors)}", 0
+        again.outputs = [len(graph.tensors)]
+        graph.tensors.append(result)
+        graph.operators.append(again)
+        graph.outputs = [*graph.outputs, again.outputs[0]]
+    model.signatureDefs = []
 
 
 def sign(model: schema.ModelT, output_names: Sequence[str]) -> None:

@@ -1,0 +1,78 @@
+"""One file in a fresh process, for `host.py`: `python -m blazeport.benchmarks.host_worker FILE THREADS INPUTS|-`.
+
+INPUTS is a .npy of `(N, 1, S, S, 3)` float32; `-` is seeded noise. The first line on stdout tells how long loading and
+the first inference took; then each line on stdin is a number of inferences, answered with their times. A file that
+cannot be run is answered with its error.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import BlazeportError
+from ..runtime.interpreter import Model
+
+NOISE_SEED = 0
+_STATUS = Path("/proc/self/status")
+
+
+def serve(file: str, num_threads: str, inputs: str) -> None:
+    """Answers requests until stdin closes."""
+    baseline = _memory("VmRSS")
+    start = time.perf_counter_ns()
+    try:
+        model = Model(Path(file), num_threads=int(num_threads))
+    except BlazeportError as error:
+        _answer({"error": str(error)})
+        return
+    init_us = _since(start)
+    if inputs == "-":
+        images = [np.random.default_rng(NOISE_SEED).random(model.input_shape, np.float32)]
+    else:
+        images = list(np.load(inputs, allow_pickle=False))
+    start = time.perf_counter_ns()
+    model.run(images[0])
+    _answer({"init_us": init_us, "first_us": _since(start), "baseline_rss_bytes": baseline})
+    position = 0
+    for line in sys.stdin:
+        times_us = []
+        cpu_start = time.process_time_ns()
+        for _ in range(int(line)):
+            image = images[position % len(images)]
+            start = time.perf_counter_ns()
+            model.run(image)
+            times_us.append(_since(start))
+            position += 1
+        cpu_us = (time.process_time_ns() - cpu_start) / 1000
+        _answer({"times_us": times_us, "cpu_us": cpu_us, "peak_rss_bytes": _memory("VmHWM")})
+
+
+def _since(start_ns: int) -> float:
+    return (time.perf_counter_ns() - start_ns) / 1000
+
+
+def _memory(field: str) -> int | None:
+    """Bytes of a line of /proc/self/status; None on systems without it.
+
+    Not getrusage: its peak is that of the parent when the parent's was higher.
+    """
+    try:
+        lines = _STATUS.read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
+
+
+def _answer(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
