@@ -152,7 +152,7 @@ def _plotly() -> tuple[str, str]:
 @functools.cache
 def _packed_plotly() -> str:
     """plotly.js, compressed: the browser unpacks it faster than it reads three times the text."""
-    return base64.b64encode(gzip.compress(_plotly()[0].encode(), 6, mtime=0)).decode()
+    return base64.b64encode(gzip.compress(_plotly()[0].encode(), 4, mtime=0)).decode()
 
 
 def _hash(script: str) -> str:
@@ -176,8 +176,8 @@ def _header(rows: Sequence[dict[str, Any]], made: Mapping[str, str]) -> str:
         )
     else:
         mark = (
-            f"<b>{synthetic} of {len(rows)} records are synthetic</b>, made on a test device or by a played tool. They "
-            "carry this hatching in the table and hollow, dashed marks in charts, and share no front with measured ones."
+            f"<b>{synthetic} of {len(rows)} records are synthetic</b>, made on a test device or by a played tool. "
+            "They carry this hatching in the table and hollow, dashed marks in charts, and share no front with others."
         )
     banner = f'<p class="synthetic banner" id="synthetic">{mark}</p>' if synthetic else ""
     return (

@@ -32,6 +32,8 @@ def plain(value: Any, depth: int = 0) -> Any:
 
 def plain_text(text: str) -> str:
     """Text without lone surrogates and control characters, cut where it is far too long to be read."""
+    if len(text) <= MAX_TEXT and text.isascii() and text.isprintable():
+        return text
     encodable = text[:MAX_TEXT].encode("utf-8", "replace").decode()
     shown = "".join(each if each.isprintable() or each == "\n" else "\N{REPLACEMENT CHARACTER}" for each in encodable)
     return shown if len(text) <= MAX_TEXT else f"{shown}…"

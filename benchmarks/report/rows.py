@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import InputError
-from ..records import BenchmarkRecord
+from ..records import BenchmarkRecord, RunRecord
 from ..sustained import throttling_point
 from .model_files import ModelFile
 from .plain import plain
 
-QUANTILES = 101
 HeadsLabel = Callable[[str | None, tuple[str, ...]], str]
 """Variant, names of the outputs → label of the heads."""
 
@@ -43,13 +42,13 @@ def _row(path: Path, record: BenchmarkRecord, file: ModelFile | None, heads_labe
     variant = model.variant or (file.variant if file else None)
     interval = record.interval_us()
     runs = record.valid_runs
-    heads = "+".join(model.heads or ())
+    quantiles = _quantiles(record.samples_us)
     return {
         "path": str(path),
         "file": model.file,
         "sha256": model.sha256,
         "variant": variant or "unknown network",
-        "heads": file.heads if file else heads_label(variant, model.heads) if model.heads else heads or "unknown",
+        "heads": file.heads if file else heads_label(variant, model.heads) if model.heads else "unknown",
         "precision": model.precision or (file.precision if file else None) or "unknown",
         "size_bytes": model.size_bytes,
         "machine": record.machine.name,
@@ -65,14 +64,14 @@ def _row(path: Path, record: BenchmarkRecord, file: ModelFile | None, heads_labe
         "median": _us(record.median_us),
         "low": _us(interval[0]) if interval else None,
         "high": _us(interval[1]) if interval else None,
-        "p90": _us(record.percentile_us(90)),
-        "p99": _us(record.percentile_us(99)),
+        "p90": quantiles[90] if quantiles else None,
+        "p99": quantiles[99] if quantiles else None,
         "init": _us(_median([run.init_us for run in runs])),
         "first": _us(_median([run.first_us for run in runs])),
-        "memory": _median([run.peak_rss_bytes for run in runs]),
+        "memory": _median([_memory(run) for run in runs]),
         "cv": None if record.cv is None else round(record.cv, 4),
-        "quantiles": _quantiles(record.samples_us),
-        "spread": _spread(record),
+        "quantiles": quantiles,
+        "spread": _spread(record, quantiles),
         "sustained": _sustained(record) if settings.mode == "sustained" else None,
         "warnings": record.warnings(),
         "provenance": _provenance(record),
@@ -111,17 +110,15 @@ def _provenance(record: BenchmarkRecord) -> dict[str, Any]:
     }
 
 
-def _quantiles(samples: np.ndarray) -> list[float] | None:
-    if not len(samples):
-        return None
-    return [_us(value) or 0.0 for value in np.percentile(samples, np.linspace(0, 100, QUANTILES))]
+def _quantiles(samples: np.ndarray) -> list[float | None] | None:
+    """Percentiles 0 to 100."""
+    return [_us(value) for value in np.percentile(samples, range(101))] if len(samples) else None
 
 
-def _spread(record: BenchmarkRecord) -> dict[str, float | None]:
+def _spread(record: BenchmarkRecord, quantiles: Sequence[float | None] | None) -> dict[str, float | None]:
     """5th, 25th, 75th and 95th percentile; where a tool keeps the samples, what its summaries say."""
-    samples = record.samples_us
-    if len(samples):
-        return dict(zip(("p5", "p25", "p75", "p95"), map(_us, np.percentile(samples, (5, 25, 75, 95))), strict=True))
+    if quantiles:
+        return {f"p{percent}": quantiles[percent] for percent in (5, 25, 75, 95)}
     summaries = [run.summary for run in record.valid_runs if run.summary]
     return {
         "p5": _us(_median([summary.p5_us for summary in summaries])),
@@ -142,6 +139,11 @@ def _sustained(record: BenchmarkRecord) -> dict[str, Any]:
         "throttled": [run.throttled for run in runs],
         "point": point and {**dataclasses.asdict(point), "slowdown": round(point.slowdown, 3)},
     }
+
+
+def _memory(run: RunRecord) -> int | None:
+    """What the model added to its process, where the process was measured before, too."""
+    return None if run.peak_rss_bytes is None else run.peak_rss_bytes - (run.baseline_rss_bytes or 0)
 
 
 def _median(values: list[Any]) -> float | None:
