@@ -15,7 +15,6 @@ from .artifacts import command_line
 if TYPE_CHECKING:
     from ..benchmarks.report.model_files import AccuracyFigure, ModelFile
     from ..convert.manifest import Manifest
-    from ..models.config import VariantConfig
 
 
 @click.command()
@@ -95,9 +94,7 @@ def _files(folders: Sequence[Path]) -> tuple[dict[str, ModelFile], list[str]]:
 
 def _model_file(manifest: Manifest) -> ModelFile:
     from ..benchmarks.report.model_files import ModelFile
-    from ..models.config import VARIANTS
 
-    config = VARIANTS.get(manifest.variant)
     calibration = manifest.calibration
     provenance = {
         "weights": f"{manifest.weights.file}, sha256 {manifest.weights.sha256}, by {manifest.weights.author}",
@@ -121,39 +118,44 @@ def _model_file(manifest: Manifest) -> ModelFile:
         int8_mac_share=float(manifest.int8_mac_share),
         exact=manifest.parity.exact,
         parity={output.name: float(output.relative) for output in manifest.parity.outputs},
-        accuracy=_accuracy(manifest.accuracy, config) if manifest.accuracy and config else (),
+        accuracy=_accuracy(manifest.accuracy) if manifest.accuracy else (),
         provenance={name: text for name, text in provenance.items() if text},
     )
 
 
-def _accuracy(record: dict[str, Any], config: VariantConfig) -> list[AccuracyFigure]:
+def _accuracy(record: dict[str, Any]) -> list[AccuracyFigure]:
     """The figures over photos; over clips where there were no photos."""
     from ..benchmarks.report.model_files import AccuracyFigure
-    from ..quantize.evaluate import figure_meanings, group_of, samples_text
+    from ..quantize.detector_errors import FACE_FIGURES, PERSON_FIGURES
+    from ..quantize.landmark_errors import LANDMARK_FIGURES
 
     noun = "photos" if record["photos"] else "clips"
-    group = group_of(record[noun])
+    group = record[noun]
+    samples, media = group["samples"], group["media"]
+    over = f"{media} {noun}" if samples == media else f"{samples} samples from {media} {noun}"
     figures = []
-    for name, meaning in figure_meanings(config).items():
-        if (figure := group.candidate.get(name)) is None:
+    for name, meaning in {**LANDMARK_FIGURES, **PERSON_FIGURES, **FACE_FIGURES}.items():
+        if name not in group["candidate"]:
             continue
-        noise, shift = group.noise.get(name), group.shift.get(name)
-        share = figure.count is not None and "%" not in meaning.title
+        figure = group["candidate"][name]
+        share = name.endswith("_percent") and "%" not in meaning.title
         figures.append(
             AccuracyFigure(
                 title=f"{meaning.title}, %" if share else meaning.title,
                 sentence=meaning.sentence,
                 decimals=meaning.decimals,
-                value=figure.value,
-                low=figure.low,
-                high=figure.high,
-                noise=noise.value if noise else None,
-                shift=shift.value if shift else None,
-                over=samples_text(noun, group, config),
+                **{key: _number(figure.get(key)) for key in ("value", "low", "high")},
+                noise=_number(group["noise"].get(name, {}).get("value")),
+                shift=_number(group["shift"].get(name, {}).get("value")),
+                over=over,
                 smaller_is_better=name not in _LARGER_IS_BETTER,
             )
         )
     return figures
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 _LARGER_IS_BETTER = {"iou", "within_torso_percent", "presence_kept_percent", "visibility_agreement_percent"}

@@ -54,11 +54,12 @@ function drawRanges(element, list) {
     textfont: { color: style("--quiet"), size: 11 }, hoverinfo: "skip", cliponaxis: false,
   });
   const starts = list.map((row) => milliseconds(row.spread.p5 ?? row.median));
-  const labelled = list.map((_, y) => plainText(shorter(texts[y], narrow ? 54 : 90)));
+  const short = texts.map((text) => shorter(text, narrow ? 54 : 90));
+  const labelled = short.map(plainText);
   const above = narrow ? list.map((_, y) => ({ xref: "paper", x: 0, y: y - 0.42, text: labelled[y], showarrow: false, xanchor: "left", font: { size: 11, color: style("--ink") } })) : [];
   draw(element, traces, {
     height: list.length * (narrow ? 40 : 27) + 70,
-    margin: { l: 8, r: 44, t: narrow ? 16 : 6, b: 48 },
+    margin: { l: narrow ? 10 : widest(short) + 14, r: 44, t: narrow ? 16 : 6, b: 48 },
     annotations: above,
     xaxis: scaleOf([...starts, ...ends], "ms per inference"),
     yaxis: axis({ range: [list.length - 0.45, narrow ? -0.8 : -0.6], tickvals: narrow ? [] : list.map((_, y) => y), ticktext: labelled, tickfont: { color: style("--ink"), size: 12 }, showgrid: false, ticklabelstandoff: 8 }),
@@ -90,7 +91,7 @@ function drawShares(element, list) {
     };
   });
   draw(element, traces, {
-    height: 360, annotations, xaxis: scale,
+    height: 360, annotations, xaxis: scale, margin: { l: 48, r: 14, t: 12, b: 44 },
     yaxis: axis({ range: [0, 101], tickvals: [0, 25, 50, 75, 99], ticktext: ["0", "25 %", "50 %", "75 %", "99 %"] }),
   }, `Share of the inferences over latency for ${list.length} records: ${texts.join("; ")}`);
 }
@@ -134,12 +135,12 @@ function drawMinutes(element, row, description) {
     shapes.push({ type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, line: { color: warm, width: 1.5, dash: "4px,3px" } });
     annotations.push({ x: at, yref: "paper", y: warmth ? 0.38 : 0, yanchor: warmth ? "middle" : "bottom", xanchor: late ? "right" : "left", text: " throttling begins ", showarrow: false, font: { color: warm, size: 11.5 }, bgcolor: style("--card") });
   }
-  const note = (y, text, color) => annotations.push({ xref: "paper", x: 0, yref: "paper", y, xanchor: "left", yanchor: "bottom", text, showarrow: false, font: { size: 11.5, color } });
+  const note = (y, text, color) => annotations.push({ xref: "paper", x: 0, xshift: -6, yref: "paper", y, xanchor: "left", yanchor: "bottom", text, showarrow: false, font: { size: 11.5, color } });
   note(1, "ms per inference (median of a run)", shade);
   if (warmth) note(0.3, "°C", warm);
   const high = Math.max(...median.filter(known).map(milliseconds));
   draw(element, traces, {
-    height: warmth ? 340 : 260, margin: { l: 8, r: 14, t: 26, b: 44 }, shapes, annotations,
+    height: warmth ? 340 : 260, margin: { l: 44, r: 14, t: 26, b: 44 }, shapes, annotations,
     xaxis: axis({ title: titled("minutes"), rangemode: "tozero", anchor: warmth ? "y2" : "y" }),
     yaxis: axis({ domain: warmth ? [0.46, 1] : [0, 1], range: [0, high * 1.15], nticks: 5 }),
     yaxis2: axis({ domain: [0, 0.3], nticks: 4 }),

@@ -132,8 +132,8 @@ function drawHeadBars(element, entries) {
     layout[`yaxis${suffix}`] = axis({ domain: narrow ? [1 - to, 1 - from - 0.09] : [0, 0.93], anchor: `x${suffix}`, range: [entries.length - 0.5, -0.5], showgrid: false, tickvals: entries.map((_, y) => y), ticktext: entries.map((each) => plainText(shorter(each.heads, 30))), showticklabels: stacked, tickfont: { color: style("--ink") }, ticklabelstandoff: 6 });
     layout.annotations.push({ xref: "paper", x: narrow ? 0 : from, xanchor: "left", yref: "paper", y: narrow ? 1 - from - 0.08 : 0.95, yanchor: "bottom", text: title, showarrow: false, font: { color: style("--quiet"), size: 12 } });
   });
-  const rowsHigh = entries.length * 30 + 44;
-  draw(element, traces, { ...layout, height: narrow ? rowsHigh * panels.length + 30 : rowsHigh + 16, margin: { l: 8, r: 8, t: 8, b: 10 } }, `What removing heads buys: ${entries.map((each) => `${each.heads} ${sizeText(each.size)}, ${msText(each.median)}`).join("; ")}`);
+  const rowsHigh = entries.length * 30 + 44, left = widest(entries.map((each) => shorter(each.heads, 30))) + 12;
+  draw(element, traces, { ...layout, height: narrow ? rowsHigh * panels.length + 30 : rowsHigh + 16, margin: { l: left, r: 8, t: 8, b: 10 } }, `What removing heads buys: ${entries.map((each) => `${each.heads} ${sizeText(each.size)}, ${msText(each.median)}`).join("; ")}`);
 }
 
 function drawAccuracy(files) {
@@ -163,7 +163,7 @@ function drawAccuracy(files) {
 }
 
 function drawFigure(element, title, points) {
-  const texts = fileLabels(points.map(({ file }) => file));
+  const texts = fileLabels(points.map(({ file }) => file)), short = texts.map((text) => shorter(text, 30));
   const y = points.map((_, index) => index), values = points.map(({ figure }) => figure.value), shades = points.map(({ file }) => colour(file.precision));
   const traces = points.filter(({ figure }) => known(figure.low) && known(figure.high)).map(({ file, figure }) => ({
     x: [figure.low, figure.high], y: [points.findIndex((point) => point.file === file), points.findIndex((point) => point.file === file)], mode: "lines", line: { color: colour(file.precision), width: 3 }, opacity: 0.45, hoverinfo: "skip",
@@ -185,8 +185,8 @@ function drawFigure(element, title, points) {
     x: points.map(({ figure }) => Math.max(figure.value, figure.high ?? figure.value)), y, mode: "text", textposition: "middle right", text: points.map(({ figure }) => `  ${figure.value.toFixed(figure.decimals)}`), textfont: { color: style("--ink"), size: 11.5 }, hoverinfo: "skip", cliponaxis: false,
   });
   draw(element, traces, {
-    height: points.length * 28 + 48, margin: { l: 8, r: 40, t: 6, b: 28 },
+    height: points.length * 28 + 48, margin: { l: widest(short) + 12, r: 40, t: 6, b: 28 },
     xaxis: axis({ range: better ? [Math.min(0, low) - room / 2, high + room] : [low - room, high + room], nticks: 6 }),
-    yaxis: axis({ range: [points.length - 0.5, -0.5], tickvals: y, ticktext: texts.map((text) => plainText(shorter(text, 30))), showgrid: false, tickfont: { color: style("--ink") }, ticklabelstandoff: 6 }),
+    yaxis: axis({ range: [points.length - 0.5, -0.5], tickvals: y, ticktext: short.map(plainText), showgrid: false, tickfont: { color: style("--ink") }, ticklabelstandoff: 6 }),
   }, `${title}: ${points.map(({ figure }, index) => `${texts[index]} ${figure.value.toFixed(figure.decimals)}`).join("; ")}`);
 }

@@ -53,9 +53,16 @@ function labels(rows) {
   return { texts, common: common.filter(Boolean).join(" · ") };
 }
 
+// The library can find margins by itself, by drawing everything twice.
+const ruler = document.createElement("canvas").getContext("2d");
+function widest(texts, size = 12) {
+  ruler.font = `${size}px ${FONT}`;
+  return Math.max(0, ...texts.map((text) => ruler.measureText(text).width));
+}
+
 function axis(more = {}) {
   const line = style("--line");
-  return { gridcolor: line, linecolor: line, zeroline: false, tickfont: { color: style("--quiet") }, fixedrange: true, automargin: true, ...more };
+  return { gridcolor: line, linecolor: line, zeroline: false, tickfont: { color: style("--quiet") }, fixedrange: true, ...more };
 }
 
 const titled = (text) => ({ text: plainText(text), font: { color: style("--quiet"), size: 12 }, standoff: 8 });
@@ -80,7 +87,7 @@ function draw(element, traces, layout, description) {
     paper_bgcolor: "rgba(0,0,0,0)",
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: FONT, size: 12, color: style("--ink") },
-    margin: { l: 8, r: 14, t: 12, b: 44 },
+    margin: { l: 58, r: 14, t: 12, b: 44 },
     showlegend: false,
     dragmode: false,
     hovermode: "closest",
@@ -156,6 +163,7 @@ async function loadPlotly() {
   const script = document.createElement("script");
   script.textContent = await new Response(unpacked).text();
   document.head.append(script);
+  performance.mark("library ready");
   if (!window.Plotly) throw new Error("the plotting library did not start");
 }
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import ConfigError, InputError
 from ..records import BenchmarkRecord, RunRecord
 from ..sustained import throttling_point
 from .model_files import ModelFile
 from .plain import plain
 
+LARGEST_FILE = 2**50
 HeadsLabel = Callable[[str | None, tuple[str, ...]], str]
 """Variant, names of the outputs → label of the heads."""
 
@@ -33,12 +34,14 @@ def row_of(path: Path, record: BenchmarkRecord, file: ModelFile | None, heads_la
     try:
         with np.errstate(all="ignore"):
             return plain(_row(path, record, file, heads_label))  # type: ignore[no-any-return]
-    except (ArithmeticError, ValueError) as error:
+    except (ArithmeticError, ValueError, ConfigError) as error:
         raise InputError(f"{path} holds numbers that cannot be shown ({type(error).__name__}: {error}).") from error
 
 
 def _row(path: Path, record: BenchmarkRecord, file: ModelFile | None, heads_label: HeadsLabel) -> dict[str, Any]:
     model, settings = record.model, record.settings
+    if not 0 <= model.size_bytes < LARGEST_FILE:
+        raise ValueError("the file's size is none")
     variant = model.variant or (file.variant if file else None)
     interval = record.interval_us()
     runs = record.valid_runs
