@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 NOT_CODE = {"build", "docs", "tests"}
-EXTRAS = {"convert", "quantize", "onnx", "tflite-runtime", "train", "dev"}
+EXTRAS = {"convert", "quantize", "report", "onnx", "tflite-runtime", "train", "dev"}
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +73,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path, packages:
     assert "blazeport/py.typed" in names
     data = {
         f"blazeport/{path.relative_to(ROOT).as_posix()}"
-        for pattern in ("quantize/recipes/*.json", "quantize/recipes/*.npz", "android_harness/native/*")
+        for pattern in (
+            *("quantize/recipes/*.json", "quantize/recipes/*.npz", "android_harness/native/*"),
+            *("benchmarks/report/*.css", "benchmarks/report/*.html", "benchmarks/report/*.js"),
+        )
         for path in ROOT.glob(pattern)
     }
-    assert {Path(name).suffix for name in data} >= {".json", ".npz", ".cc", ".txt"}
+    assert {Path(name).suffix for name in data} >= {".json", ".npz", ".cc", ".txt", ".css", ".html", ".js"}
     assert data <= set(names)
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in {*metadata, *data}}
     assert folders == set(packages)

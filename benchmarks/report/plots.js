@@ -119,7 +119,6 @@ const watcher = new IntersectionObserver((entries) => {
   for (const entry of entries) near[entry.isIntersecting ? "add" : "delete"](entry.target);
   pump();
 }, { rootMargin: "300px" });
-const whenIdle = window.requestIdleCallback ?? ((task) => setTimeout(task, 100));
 let pumping = false;
 
 function later(name, element, task) {
@@ -130,25 +129,33 @@ function later(name, element, task) {
 
 function pump() {
   if (pumping || !window.Plotly) return;
-  const state = document.documentElement.dataset;
-  const next = [...queue.entries()].find(([, { element }]) => near.has(element));
-  state.charts = next ? "drawing" : queue.size ? "waiting" : "drawn";
-  if (!next) markOnce(queue.size ? "view drawn" : "charts drawn");
+  const visible = [...queue.values()].some(({ element }) => near.has(element));
+  document.documentElement.dataset.charts = visible ? "drawing" : queue.size ? "waiting" : "drawn";
+  if (!visible) markOnce(queue.size ? "view drawn" : "charts drawn");
   if (!queue.size) return;
   pumping = true;
   const go = () => {
     pumping = false;
-    if (queue.size) drawNext(next?.[0]);
+    drawNext();
     pump();
   };
-  if (next) setTimeout(go);
-  else whenIdle(go);
+  // A browser that shows nothing new may not find the time to be idle.
+  if (visible || !window.requestIdleCallback) setTimeout(go);
+  else requestIdleCallback(go, { timeout: 200 });
 }
 
-function drawNext(name) {
-  const [key, { task }] = queue.has(name) ? [name, queue.get(name)] : queue.entries().next().value;
-  queue.delete(key);
-  task();
+function drawNext() {
+  const entries = [...queue.entries()];
+  const found = entries.find(([, { element }]) => near.has(element)) ?? entries[0];
+  if (!found) return;
+  const [name, { element, task }] = found;
+  queue.delete(name);
+  try {
+    task();
+  } catch (error) {
+    console.error(error);
+    leaveEmpty(element, `This chart could not be drawn: ${error.message}`);
+  }
 }
 
 function markOnce(name) {

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-SECONDS = 120
+SECONDS = 60
 
 
 class Page:
