@@ -11,6 +11,7 @@ OUT ?= build/export
 CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
 PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
 DETECTORS = face_detection_short_range face_detection_full_range face_detection_full_range_sparse pose_detection
+OFFICIALS = $(DETECTORS) $(foreach size,lite full heavy,pose_landmark_$(size))
 LANDMARKS = $(foreach size,lite full heavy,pose_landmark_$(size).landmarks)
 ANDROID_FILES = $(foreach name,$(DETECTORS) $(LANDMARKS),$(foreach precision,fp16 int8,$(OUT)/$(name).$(precision).tflite))
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
@@ -38,8 +39,9 @@ typecheck: .venv/.environment ## Check the types of an installed copy
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --target build/typecheck .
 	@MYPYPATH=build/typecheck $(PYTHON) -m mypy -p blazeport
 
-bench: setup ## Measure the latency of build/export against the official files
-	@$(BLAZEPORT) bench official "$$OUT"
+bench: setup ## Measure build/export and the official files on this machine, into build/bench
+	@[ -n "$(wildcard $(OUT)/*.tflite)" ] || { echo "error: nothing to measure in $$OUT. Write files with: make export" >&2; exit 1; }
+	@$(BLAZEPORT) bench host $(if $(VARIANTS),$(VARIANTS),$(OFFICIALS)) $(wildcard $(OUT)/*.tflite) -o build/bench
 
 bench-peer: setup build/peer/.mediapipe ## Measure the tracking loop against the mediapipe package (CLIP= a video with one person)
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)

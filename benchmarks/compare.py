@@ -12,7 +12,7 @@ from ..errors import ConfigError, unknown
 from .records import CONFIDENCE, BenchmarkRecord, RunRecord, require_alike
 from .stats import MIN_PAIRS, Interval, paired_ratio, pairs_needed, unpaired_ratio
 
-DEFAULT_REPEATS = 10  # of a comparison that is measured for it
+DEFAULT_REPEATS = 12  # of a comparison that is measured for it
 SMALLEST_EFFECT = 0.01  # what "how many more runs" is told for when the two look alike
 CANNOT_TELL = "cannot tell"
 _ALIKE = (
@@ -124,8 +124,8 @@ def compare(
 ) -> Comparison:
     """Compares two records of one machine and one setting.
 
-    Runs of the same session and number were made side by side and count as pairs; when there are fewer than two such
-    pairs, all runs of one side are compared with all of the other.
+    Runs that began together took turns and count as pairs; when there are fewer than two such pairs, all runs of one
+    side are compared with all of the other.
 
     Args:
         baseline: A.
@@ -187,8 +187,8 @@ def _figures(record: BenchmarkRecord, metric: str) -> list[float]:
 
 
 def _pairs(baseline: BenchmarkRecord, candidate: BenchmarkRecord) -> list[tuple[RunRecord, RunRecord]]:
-    theirs = {(run.session, run.number): run for run in baseline.valid_runs}
-    ours = {(run.session, run.number): run for run in candidate.valid_runs}
+    theirs = {(run.session, run.number, run.started): run for run in baseline.valid_runs}
+    ours = {(run.session, run.number, run.started): run for run in candidate.valid_runs}
     return [(theirs[key], ours[key]) for key in theirs if key in ours]
 
 

@@ -92,10 +92,11 @@ def measure_host(
         BlazeportError: a measuring process broke off.
     """
     options.check()
-    session = _Session(options, inputs, folder, command)
-    rounds = [number for number in range(options.repeats) if session.due(number)]
-    for number in progress.track(rounds, f"Measuring {len(session.states)} cells", len(rounds)):
-        session.measure(number)
+    with tempfile.TemporaryDirectory(prefix="blazeport-bench-") as scratch:
+        session = _Session(options, inputs, folder, command, Path(scratch))
+        rounds = [number for number in range(options.repeats) if session.due(number)]
+        for number in progress.track(rounds, f"Measuring {len(session.states)} cells", len(rounds)):
+            session.measure(number)
     return [session.record(state) for state in session.states]
 
 
@@ -111,12 +112,13 @@ class _State:
 class _Session:
     """One call of `measure_host`."""
 
-    def __init__(self, options: HostOptions, inputs: Inputs | None, folder: Path | None, command: str) -> None:
-        self._options, self._command = options, command
+    def __init__(
+        self, options: HostOptions, inputs: Inputs | None, folder: Path | None, command: str, scratch: Path
+    ) -> None:
+        self._options, self._command, self._scratch = options, command, scratch
         self._order = random.Random(options.seed)
         self._id = secrets.token_hex(4)
         self._machine, self._tool = host_machine(), litert_tool()
-        self._scratch = tempfile.TemporaryDirectory(prefix="blazeport-bench-")
         self.states = [
             _State(cell=cell, inputs=saved)
             for path in options.files
@@ -126,6 +128,8 @@ class _Session:
         if folder:
             for state in self.states:
                 self._resume(state, folder)
+            if len({state.path for state in self.states}) < len(self.states):
+                raise ConfigError("Two of the files have the same content and name, so that one record is for both.")
 
     def due(self, number: int) -> list[_State]:
         """The cells that lack this repeat."""
@@ -161,7 +165,7 @@ class _Session:
             return None, None
         content = np.stack(images)
         sha256 = sha256_of(content.tobytes())
-        path = Path(self._scratch.name) / f"{sha256}.npy"
+        path = self._scratch / f"{sha256}.npy"
         np.save(path, content, allow_pickle=False)
         return path, sha256
 
@@ -177,7 +181,7 @@ class _Session:
 
     def _take_turns(self, group: list[_State], number: int) -> list[RunRecord]:
         before = read_load()
-        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with contextlib.ExitStack() as stack:
             turns = [_Turns(stack.enter_context(_started(state)), self._options) for state in group]
             while due := [each for each in turns if not each.done]:
@@ -235,7 +239,7 @@ def _started(state: _State) -> contextlib.AbstractContextManager[HostProcess]:
     return host_process(state.cell.path, num_threads=state.cell.settings.num_threads, inputs=state.inputs)
 
 
-def _memory(state: _State) -> dict[str, int | None]:
+def _memory(state: _State) -> dict[str, Any]:
     """Memory of a process that does nothing but load the file and run it."""
     with _started(state) as worker:
         peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]

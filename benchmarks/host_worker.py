@@ -17,14 +17,14 @@ import numpy as np
 
 from ..errors import BlazeportError
 from ..runtime.interpreter import Model
+from .peer_worker import process_memory
 
 NOISE_SEED = 0
-_STATUS = Path("/proc/self/status")
 
 
 def serve(file: str, num_threads: str, inputs: str) -> None:
     """Answers requests until stdin closes."""
-    baseline = _memory("VmRSS")
+    baseline = process_memory("VmRSS")
     start = time.perf_counter_ns()
     try:
         model = Model(Path(file), num_threads=int(num_threads))
@@ -50,23 +50,11 @@ def serve(file: str, num_threads: str, inputs: str) -> None:
             times_us.append(_since(start))
             position += 1
         cpu_us = (time.process_time_ns() - cpu_start) / 1000
-        _answer({"times_us": times_us, "cpu_us": cpu_us, "peak_rss_bytes": _memory("VmHWM")})
+        _answer({"times_us": times_us, "cpu_us": cpu_us, "peak_rss_bytes": process_memory("VmHWM")})
 
 
 def _since(start_ns: int) -> float:
     return (time.perf_counter_ns() - start_ns) / 1000
-
-
-def _memory(field: str) -> int | None:
-    """Bytes of a line of /proc/self/status; None on systems without it.
-
-    Not getrusage: its peak is that of the parent when the parent's was higher.
-    """
-    try:
-        lines = _STATUS.read_text().splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:")), None)
 
 
 def _answer(answer: dict[str, Any]) -> None:

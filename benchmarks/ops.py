@@ -124,40 +124,25 @@ def head_costs(path: Path, *, num_threads: int = 1, repeats: int = 5, min_second
     """
     with Model(path) as model:
         heads = tuple(model.outputs)
-    content = path.read_bytes()
+    kept: dict[str, tuple[str, ...]] = {f"{head} alone": (head,) for head in heads}
+    if len(heads) > 1:
+        kept |= {f"all but {head}": tuple(other for other in heads if other != head) for head in heads}
     with tempfile.TemporaryDirectory(prefix="blazeport-ops-") as folder:
-        alone = {
-            head: _write(content, heads, (head,), Path(folder) / f"alone-{place}.tflite")
-            for place, head in enumerate(heads)
-        }
-        without = {
-            head: _write(content, heads, tuple(set(heads) - {head}), Path(folder) / f"without-{place}.tflite")
-            for place, head in enumerate(heads)
-            if len(heads) > 2  # of two, the one without the other is the other alone
-        }
-        files = (path, *alone.values(), *without.values())
+        files = {wanted: Path(folder) / f"{'+'.join(wanted)}.tflite" for wanted in dict.fromkeys(kept.values())}
+        for wanted, file in files.items():
+            file.write_bytes(keep_heads(path.read_bytes(), heads, wanted))
         options = HostOptions(
-            files=files,
+            files=(path, *files.values()),
             threads=(num_threads,),
             repeats=repeats,
             min_samples=3,
             min_seconds=min_seconds,
-            together=len(files),
+            together=len(files) + 1,
         )
-        records = dict(zip(files, measure_host(options), strict=True))
-    compared: dict[Path, Comparison] = {
-        file: compare(records[path], records[file], names=("the whole file", _named(file, alone, without)))
-        for file in files[1:]
-    }
-    other = dict(zip(heads, reversed(heads), strict=True)) if len(heads) == 2 else {}
-    return [
-        HeadCost(
-            head=head,
-            without=compared[without[head]] if head in without else compared[alone[other[head]]] if other else None,
-            alone=compared[alone[head]],
-        )
-        for head in heads
-    ]
+        whole, *records = measure_host(options)
+    measured = dict(zip(files, records, strict=True))
+    found = {name: compare(whole, measured[wanted], names=("the whole file", name)) for name, wanted in kept.items()}
+    return [HeadCost(head=head, without=found.get(f"all but {head}"), alone=found[f"{head} alone"]) for head in heads]
 
 
 def keep_heads(content: bytes, heads: Sequence[str], kept: Sequence[str]) -> bytes:
@@ -183,14 +168,3 @@ def keep_heads(content: bytes, heads: Sequence[str], kept: Sequence[str]) -> byt
     graph.outputs = np.array(list(outputs.values()), np.int32)
     set_signature(model, {"image": int(graph.inputs[0])}, outputs)
     return pack(model)
-
-
-def _write(content: bytes, heads: Sequence[str], kept: Sequence[str], path: Path) -> Path:
-    path.write_bytes(keep_heads(content, heads, kept))
-    return path
-
-
-def _named(file: Path, alone: dict[str, Path], without: dict[str, Path]) -> str:
-    words = [(f"{head} alone", path) for head, path in alone.items()]
-    words += [(f"the file without {head}", path) for head, path in without.items()]
-    return next(text for text, path in words if path == file)

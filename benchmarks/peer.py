@@ -1,4 +1,4 @@
-"""Our tracking loop against the mediapipe Python package in an environment of its own, interleaved in one run.
+"""Our pose and face loops against the mediapipe Python package in an environment of its own, interleaved in one run.
 
 Compared is CPU time per frame, all threads together, on a machine that may be busy: blocks of both sides alternate, and
 the ratio of neighbouring blocks holds where absolute times do not.
@@ -23,13 +23,20 @@ from ..files import sha256_of
 from ..runtime.interpreter import Model
 from . import peer_worker
 
-COMPLEXITIES = {"pose_landmark_lite": 0, "pose_landmark_full": 1, "pose_landmark_heavy": 2}
+# Variant → task and MediaPipe's number of it.
+PEERS = {
+    "pose_landmark_lite": ("pose", 0),
+    "pose_landmark_full": ("pose", 1),
+    "pose_landmark_heavy": ("pose", 2),
+    "face_detection_short_range": ("face", 0),
+    "face_detection_full_range_sparse": ("face", 1),
+}
 DEFAULT_ROUNDS, BLOCK_FRAMES, WARM_UP_FRAMES = 12, 20, 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class PeerComparison:
-    """One landmark file against MediaPipe with the network of the same size.
+    """The loop of one file against MediaPipe's with the same network.
 
     Attributes:
         file: its name.
@@ -38,8 +45,10 @@ class PeerComparison:
         heads: its outputs.
         cpu_ms: one row per round, one time per frame.
         peer_cpu_ms: MediaPipe's, in the same rounds.
-        seen: share of our frames with a person.
+        seen: share of our frames with a person or a face.
         peer_seen: of MediaPipe's.
+        peak_rss_bytes: of our process, the clip in memory included; None where the system does not tell.
+        peer_peak_rss_bytes: of MediaPipe's.
     """
 
     file: str
@@ -50,6 +59,8 @@ class PeerComparison:
     peer_cpu_ms: tuple[tuple[float, ...], ...]
     seen: float
     peer_seen: float
+    peak_rss_bytes: int | None = None
+    peer_peak_rss_bytes: int | None = None
 
     @property
     def median_ms(self) -> float:
@@ -93,10 +104,10 @@ def compare_with_mediapipe(
     peer_python: Path,
     rounds: int = DEFAULT_ROUNDS,
 ) -> list[PeerComparison]:
-    """Tracks a clip with each landmark file and with MediaPipe, in alternating blocks.
+    """Runs a clip through the loop of each file and through MediaPipe's, in alternating blocks.
 
     Args:
-        files: landmark networks.
+        files: landmark networks and face detectors.
         detector: the pose detector.
         officials: variant → official file, which names no variant itself; MediaPipe's package lacks some of them.
         clip: a video with one person.
@@ -104,7 +115,7 @@ def compare_with_mediapipe(
         rounds: blocks of each side.
     Raises:
         InputError: a file or the environment cannot be used.
-        ConfigError: a file is no landmark network, or `rounds` is below 1.
+        ConfigError: a file is none that MediaPipe's package has, or `rounds` is below 1.
     """
     if rounds < 1:
         raise ConfigError(f"rounds must be at least 1. Received: {rounds}.")
@@ -121,10 +132,12 @@ def _compare(
     with Model(file) as model:
         heads = tuple(model.outputs)
         variant = variant or model.variant
-    if variant not in COMPLEXITIES:
-        raise ConfigError(f"{file} must be one of: {', '.join(COMPLEXITIES)}. Received: {variant or 'unknown'}.")
-    ours = [sys.executable, "-m", peer_worker.__name__, "blazeport", str(clip), str(detector), str(file)]
-    theirs = [str(peer_python), peer_worker.__file__, "mediapipe", str(clip), str(COMPLEXITIES[variant])]
+    if variant not in PEERS:
+        raise ConfigError(f"{file} must be one of: {', '.join(PEERS)}. Received: {variant or 'unknown'}.")
+    task, number = PEERS[variant]
+    models = [str(detector), str(file)] if task == "pose" else [str(file)]
+    ours = [sys.executable, "-m", peer_worker.__name__, "blazeport", str(clip), *models]
+    theirs = [str(peer_python), peer_worker.__file__, "mediapipe", str(clip), task, str(number)]
     with _worker(ours) as us, _worker(theirs) as peer:
         for worker in (us, peer):
             _ask(worker, WARM_UP_FRAMES)
@@ -142,6 +155,8 @@ def _compare(
         peer_cpu_ms=tuple(tuple(block["cpu_ms"]) for _, block in blocks),
         seen=sum(block["seen"] for block, _ in blocks) / frames,
         peer_seen=sum(block["seen"] for _, block in blocks) / frames,
+        peak_rss_bytes=blocks[-1][0]["peak_rss_bytes"],
+        peer_peak_rss_bytes=blocks[-1][1]["peak_rss_bytes"],
     )
 
 
@@ -154,7 +169,7 @@ def _complete_peer(python: Path, officials: dict[str, Path]) -> None:
         raise InputError(f"{python} has no mediapipe. Make its environment with: make bench-peer.") from error
     folder = Path(done.stdout.strip()) / "modules" / "pose_landmark"
     for variant, official in officials.items():
-        if not (folder / f"{variant}.tflite").exists():
+        if PEERS[variant][0] == "pose" and not (folder / f"{variant}.tflite").exists():
             shutil.copy(official, folder / f"{variant}.tflite")
 
 

@@ -51,12 +51,15 @@ class PipelineCost:
 
 
 def measure_pipeline(
-    frames: Iterable[tuple[np.ndarray, int]], process: Callable[[np.ndarray, int], Timed], *, limit: int | None = None
+    frames: Iterable[tuple[np.ndarray, int | None]],
+    process: Callable[[np.ndarray, int | None], Timed],
+    *,
+    limit: int | None = None,
 ) -> PipelineCost:
     """Runs a pipeline over a video and adds up its stages.
 
     Args:
-        frames: `(H, W, 3)` uint8 RGB and its time in microseconds, in order.
+        frames: `(H, W, 3)` uint8 RGB and its time in microseconds (None: unknown), in order.
         process: the pipeline.
         limit: frames to measure, after five that do not count.
     Raises:

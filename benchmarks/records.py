@@ -140,7 +140,7 @@ class RunRecord:
     Attributes:
         number: of the repeat, from 0; a repeat that was done again has the same number.
         session: of the command that made it.
-        started: UTC, ISO 8601.
+        started: UTC, ISO 8601; the same for runs of one session that took turns.
         seconds: since the session's first run.
         init_us: loading and compiling the model.
         first_us: the first inference.
@@ -197,7 +197,7 @@ class RunRecord:
     @property
     def blocks_us(self) -> list[np.ndarray]:
         """The samples, one array per block; a single one where there were no turns."""
-        ends = np.cumsum(self.block_runs)[:-1] if self.block_runs else []
+        ends = np.cumsum(self.block_runs, dtype=np.int64)[:-1]
         return np.split(np.array(self.samples_us, np.float64), ends) if self.samples_us else []
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..errors import ConfigError, missing_package
 
-TRIM = 0.2  # of each end: one disturbed process in five moves nothing
+TRIM = 0.3  # of each end: three disturbed processes in ten move little
 RESAMPLES = 4000
 POWER = 0.8
 MIN_PAIRS = 5
@@ -31,7 +31,7 @@ class Description:
         count: samples.
         median, p90, p99: of them.
         mad: median absolute deviation from the median, as it is (times 1.4826 it is a normal's standard deviation).
-        trimmed_mean: without the lowest and the highest fifth.
+        trimmed_mean: without the lowest and the highest 30 %.
         outliers: samples more than five (normalised) MADs above the median.
     """
 
@@ -88,7 +88,7 @@ def describe(samples: Sequence[float] | np.ndarray) -> Description:
 
 
 def trimmed_mean(values: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mean without the lowest and the highest fifth, as `scipy.stats.trim_mean(values, 0.2)`."""
+    """Mean without the lowest and the highest 30 %, as `scipy.stats.trim_mean(values, 0.3)`."""
     values = np.sort(values, axis=axis)
     count = values.shape[axis]
     cut = int(TRIM * count)

@@ -9,8 +9,9 @@ import click
 
 from .bench_compare import compare, gate
 from .bench_cost import ops, pipeline, scaling
-from .bench_host import host
+from .bench_host import host, megabytes
 from .bench_report import report
+from .bench_table import table
 from .console import print_json, print_table
 
 
@@ -24,7 +25,7 @@ def bench() -> None:
     """
 
 
-for command in (host, compare, gate, ops, scaling, pipeline, report):
+for command in (host, compare, gate, ops, scaling, pipeline, table, report):
     bench.add_command(command)
 
 
@@ -104,7 +105,7 @@ def official(folder: Path, threads: int, rounds: int, as_json: bool) -> None:
 def peer(
     files: tuple[Path, ...], clip: Path, peer_python: Path, rounds: int, output: Path | None, as_json: bool
 ) -> None:
-    """Measure the tracking loop with landmark FILEs against the mediapipe package, interleaved.
+    """Measure the pose or face loop with FILEs against the mediapipe package, interleaved.
 
     CPU time per frame, all threads together, each side in a process of its own. Without FILE: the official files.
 
@@ -114,11 +115,11 @@ def peer(
     """
     import json
 
-    from ..benchmarks.peer import COMPLEXITIES, compare_with_mediapipe
+    from ..benchmarks.peer import PEERS, compare_with_mediapipe
     from ..files import write_atomic
     from ..weights.fetch import official_file
 
-    officials = {variant: official_file(variant) for variant in COMPLEXITIES}
+    officials = {variant: official_file(variant) for variant in PEERS}
     compared = compare_with_mediapipe(
         files or tuple(officials.values()),
         detector=official_file("pose_detection"),
@@ -134,7 +135,7 @@ def peer(
         print_json(record)
         return
     print_table(
-        ("file", "heads", "CPU ms", "mediapipe CPU ms", "ours / mediapipe", "middle half", "seen"),
+        ("file", "heads", "CPU ms", "mediapipe", "ours / mediapipe", "middle half", "MB", "mediapipe MB", "seen"),
         (
             (
                 result.file,
@@ -143,9 +144,11 @@ def peer(
                 f"{result.peer_median_ms:.2f}",
                 f"{result.ratio:.3f}",
                 "{:.3f}–{:.3f}".format(*result.middle_half),
+                megabytes(result.peak_rss_bytes),
+                megabytes(result.peer_peak_rss_bytes),
                 f"{result.seen:.0%} / {result.peer_seen:.0%}",
             )
             for result in compared
         ),
-        right=("heads", "CPU ms", "mediapipe CPU ms", "ours / mediapipe", "middle half", "seen"),
+        right=("heads", "CPU ms", "mediapipe", "ours / mediapipe", "middle half", "MB", "mediapipe MB", "seen"),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .bench_host import ModelFile
 from .console import print_json
 
 if TYPE_CHECKING:
@@ -60,10 +61,10 @@ def comparison_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 @click.command()
-@click.argument("baseline", metavar="A", type=click.Path(path_type=Path))
-@click.argument("candidate", metavar="B", type=click.Path(path_type=Path))
+@click.argument("baseline", metavar="A", type=ModelFile())
+@click.argument("candidate", metavar="B", type=ModelFile())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
-@click.option("--repeats", type=click.IntRange(2), default=10, show_default=True, help="Pairs of fresh processes.")
+@click.option("--repeats", type=click.IntRange(2), default=12, show_default=True, help="Pairs of fresh processes.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=0.5, show_default=True, help="Seconds per process.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the runs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for both records, with all samples.")
@@ -82,11 +83,12 @@ def compare(
 ) -> None:
     """Is B really faster than A? Or slower, or is there no telling?
 
-    Two .tflite files are measured now, in turns; two records (or folders of them) are compared as they are.
+    Two .tflite files (or variants, for their official files) are measured now, in turns; two records, or folders of
+    them, are compared as they are.
 
     \b
     Example:
-      blazeport bench compare lite.tflite lite.landmarks.tflite
+      blazeport bench compare pose_landmark_lite build/export/pose_landmark_lite.landmarks.fp16.tflite
     """
     from ..benchmarks.compare import compare as compare_records
 
@@ -131,9 +133,9 @@ def gate(
     from ..benchmarks.gate import gate as compare_with_baseline
     from ..errors import BlazeportError
 
-    now = [record for path in results for record in _read(path)]
+    now = [record for path in results for record in read_results(path)]
     found = compare_with_baseline(
-        now, _read(baseline), max_regression=max_regression, metric=metric, confidence=confidence
+        now, read_results(baseline), max_regression=max_regression, metric=metric, confidence=confidence
     )
     if as_json:
         print_json(found.to_dict())
@@ -180,16 +182,17 @@ def _recorded(baseline: Path, candidate: Path, metric: str, confidence: float) -
 
     if baseline.is_dir() or candidate.is_dir():
         found = compare_folders(
-            _read(candidate), _read(baseline), max_regression=0.0, metric=metric, confidence=confidence
+            read_results(candidate), read_results(baseline), max_regression=0.0, metric=metric, confidence=confidence
         )
         for sentence in found.unmatched:
             click.echo(f"! {sentence}", err=True)
         return list(found.comparisons)
-    ((first,), (second,)) = _read(baseline), _read(candidate)
+    ((first,), (second,)) = read_results(baseline), read_results(candidate)
     return [compare_records(first, second, metric=metric, confidence=confidence)]
 
 
-def _read(path: Path) -> list[BenchmarkRecord]:
+def read_results(path: Path) -> list[BenchmarkRecord]:
+    """The records of a file or a folder; what is none in a folder is named on stderr and skipped."""
     from ..benchmarks.records import read_record, read_records
     from ..errors import InputError
 

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .android_options import Numbers
+from .bench_host import ModelFile
 from .console import print_json, print_table
 from .run import FACE_MODELS, POSE_MODELS
 
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..benchmarks.compare import Comparison
+    from ..benchmarks.pipeline import Timed
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|VARIANT", type=ModelFile())
 @click.option("--threads", type=click.IntRange(1), default=1, show_default=True, help="CPU threads.")
 @click.option("--runs", type=click.IntRange(1), default=50, show_default=True, help="Profiled inferences.")
 @click.option("--repeats", type=click.IntRange(2), default=5, show_default=True, help="Processes per head.")
@@ -74,7 +83,7 @@ def ops(file: Path, threads: int, runs: int, repeats: int, heads: bool, show_all
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE|VARIANT", type=ModelFile())
 @click.option("--threads", type=Numbers(), default="1,2", show_default=True, metavar="N,…", help="CPU threads.")
 @click.option("--streams", type=Numbers(), default="1,2", show_default=True, metavar="N,…", help="At the same time.")
 @click.option("--inputs", type=Numbers(), default="1,2,4", show_default=True, metavar="N,…", help="Inputs per frame.")
@@ -138,9 +147,9 @@ def pipeline(video: Path, model: str | None, task: str, model_file: Path | None,
     if model and model_file:
         raise click.UsageError("--model and --file exclude each other.")
     stream = open_video(video)
+    process: Callable[[np.ndarray, int | None], Timed]
     if task == "face":
-        detector = FaceDetector(model_file or official_file(FACE_MODELS[model or "short"]))
-        process = lambda rgb, _time_us: detector.process(rgb)  # noqa: E731
+        process = _without_time(FaceDetector(model_file or official_file(FACE_MODELS[model or "short"])).process)
     else:
         landmarker = model_file or official_file(f"pose_landmark_{model or 'lite'}")
         process = PoseTracker(official_file("pose_detection"), landmarker).process
@@ -160,10 +169,12 @@ def pipeline(video: Path, model: str | None, task: str, model_file: Path | None,
     )
 
 
-def _ratio(comparison: object) -> tuple[str, str]:
-    from ..benchmarks.compare import Comparison
+def _without_time(process: Callable[[np.ndarray], Timed]) -> Callable[[np.ndarray, int | None], Timed]:
+    return lambda rgb, _time_us: process(rgb)
 
-    if not isinstance(comparison, Comparison):
+
+def _ratio(comparison: Comparison | None) -> tuple[str, str]:
+    if comparison is None:
         return "-", "-"
     found = comparison.interval
     return f"{found.ratio:.3f}", f"{found.low:.3f}–{found.high:.3f}"

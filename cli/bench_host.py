@@ -14,25 +14,40 @@ if TYPE_CHECKING:
     from ..benchmarks.records import BenchmarkRecord
 
 
+class ModelFile(click.ParamType):
+    """A .tflite file, or the name of a variant for its official file."""
+
+    name = "file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """A file of that name comes before a variant."""
+        from ..weights.fetch import official_file
+        from ..weights.sources import OFFICIAL
+
+        path = Path(value)
+        return official_file(str(value)) if str(value) in OFFICIAL and not path.exists() else path
+
+
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILE|VARIANT...", nargs=-1, required=True, type=ModelFile())
 @click.option("--threads", type=Numbers(), default="1", show_default=True, metavar="N,…", help="CPU threads.")
 @click.option("--repeats", type=click.IntRange(1), default=5, show_default=True, help="Processes per cell.")
 @click.option("--min-samples", type=click.IntRange(1), default=50, show_default=True, help="Inferences per process.")
 @click.option("--min-seconds", type=click.FloatRange(0), default=1.0, show_default=True, help="Seconds per process.")
 @click.option("--inputs", type=click.Path(path_type=Path), help="Folder of photos to run on.  [default: noise]")
+@click.option("--together", type=click.IntRange(1), default=8, show_default=True, help="Processes that take turns.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the order of the runs.")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder for the records.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def host(files: tuple[Path, ...], inputs: Path | None, output: Path | None, as_json: bool, **settings: Any) -> None:
-    """Measure the latency of FILEs on this machine.
+    """Measure the latency of FILEs on this machine; a VARIANT is its official file.
 
     Every file with every number of threads gets --repeats fresh processes, which take turns in random order. With -o
     the runs are written as they are made; the same command goes on where a stopped one ended.
 
     \b
     Example:
-      blazeport bench host build/export/*.tflite --threads 1,2 -o results/host
+      blazeport bench host pose_landmark_lite build/export/*.tflite --threads 1,2 -o build/bench
     """
     from ..benchmarks.host import HostOptions, measure_host
     from .artifacts import command_line
@@ -107,7 +122,7 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
         milliseconds(record["median_us"]),
         f"{milliseconds(low)}–{milliseconds(high)}",
         *(milliseconds(record[key]) for key in ("p90_us", "p99_us", "cpu_us", "init_us", "first_us")),
-        "-" if record["memory_bytes"] is None else f"{record['memory_bytes'] / 1e6:.1f}",
+        megabytes(record["memory_bytes"]),
         "-" if record["cv"] is None else f"{record['cv']:.1%}",
     )
 
@@ -115,6 +130,11 @@ def _row(record: dict[str, Any]) -> tuple[object, ...]:
 def milliseconds(microseconds: float | None) -> str:
     """With two decimals; `-` for what was not measured."""
     return "-" if microseconds is None else f"{microseconds / 1000:.2f}"
+
+
+def megabytes(count: float | None) -> str:
+    """10^6 bytes with one decimal; `-` for what was not measured."""
+    return "-" if count is None else f"{count / 1e6:.1f}"
 
 
 def median_of(values: list[Any]) -> float | None:

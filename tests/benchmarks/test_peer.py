@@ -27,7 +27,14 @@ class Pose:
         assert rgb.shape[2] == 3
         sum(range(20000))
         return SimpleNamespace(pose_landmarks=[])
-solutions = SimpleNamespace(pose=SimpleNamespace(Pose=Pose))
+class FaceDetection:
+    def __init__(self, model_selection):
+        assert model_selection in (0, 1)
+    def process(self, rgb):
+        return SimpleNamespace(detections=None)
+solutions = SimpleNamespace(
+    pose=SimpleNamespace(Pose=Pose), face_detection=SimpleNamespace(FaceDetection=FaceDetection)
+)
 """
 
 
@@ -70,11 +77,24 @@ def test_both_sides_track_the_clip_in_alternating_blocks(
     assert len(list((stand_in / "modules" / "pose_landmark").iterdir())) == 3
 
 
+def test_a_face_detector_is_compared_with_mediapipes_face_loop(
+    official: Official, clip: Path, stand_in: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "peer.json"
+    files = [official("face_detection_short_range"), official("face_detection_full_range_sparse")]
+    done = peer("--clip", clip, "--peer-python", sys.executable, "--rounds", 1, "-o", out, *files)
+    assert done.exit_code == 0, done.output
+    short, full = json.loads(out.read_text())["results"]
+    assert (short["variant"], full["variant"]) == ("face_detection_short_range", "face_detection_full_range_sparse")
+    assert (short["seen"], short["peer_seen"]) == (1, 0)
+    assert min(short["peak_rss_bytes"], short["peer_peak_rss_bytes"]) > 1e6
+
+
 def test_what_cannot_be_compared_is_said(
     official: Official, clip: Path, stand_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = tmp_path / "own.tflite"
-    shutil.copy(official("face_detection_short_range"), unknown)
+    shutil.copy(official("pose_detection"), unknown)
     options = ["--peer-python", sys.executable]
     for arguments, reason in (
         (["--clip", tmp_path / "missing.mp4", *options], "does not exist"),

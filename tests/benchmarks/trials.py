@@ -22,10 +22,11 @@ from blazeport.benchmarks.host import HostOptions, measure_host
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, exists=True))
-@click.option("--operators", default="6,9,18", show_default=True, help="Done twice in B; these of face short range.")
+@click.option("--operators", default="82,91,100,82,91", show_default=True, help="Done again in B; of face short range.")
+@click.option("--only", type=click.Choice(["A/A", "A/B"]), help="One kind.")
 @click.option("--trials", default=20, show_default=True, help="Of each kind.")
 @click.option("--repeats", default=DEFAULT_REPEATS, show_default=True, help="Pairs of processes per trial.")
-def main(file: Path, operators: str, trials: int, repeats: int) -> None:
+def main(file: Path, operators: str, only: str | None, trials: int, repeats: int) -> None:
     """Count the verdicts of many comparisons."""
     with tempfile.TemporaryDirectory() as folder:
         same, slower = Path(folder) / "same.tflite", Path(folder) / "slower.tflite"
@@ -34,6 +35,8 @@ def main(file: Path, operators: str, trials: int, repeats: int) -> None:
         tflite_surgery.repeat_operators(model, [int(number) for number in operators.split(",")])
         slower.write_bytes(tflite_surgery.write(model))
         for name, other in (("A/A", same), ("A/B", slower)):
+            if only and name != only:
+                continue
             verdicts: Counter[str] = Counter()
             for trial in range(trials):
                 options = HostOptions(files=(file, other), repeats=repeats, min_samples=10, min_seconds=0.5, seed=trial)

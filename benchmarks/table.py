@@ -1,0 +1,149 @@
+"""The table of results that a README shows, made of records, with what each number was measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..files import write_atomic
+from .compare import compare
+from .records import BenchmarkRecord
+from .stats import Interval
+
+BEGIN = "<!-- results: written by `blazeport bench table` -->"
+END = "<!-- end of results -->"
+_COLUMNS = (
+    "file",
+    "size",
+    "threads",
+    "median",
+    "95 % interval",
+    "p90",
+    "load",
+    "memory",
+    "time / official",
+    "interval",
+)
+
+
+def results_table(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> str:
+    """Markdown: one table per machine and tool, and under it the machine, the versions and the doubts.
+
+    Args:
+        records: of any machines; those of one machine are ordered by network.
+        officials: sha256 of an official file → its variant.
+    Raises:
+        InputError: there are none.
+    """
+    if not records:
+        raise InputError("Expected benchmark records for a table. Received none.")
+    groups: dict[tuple[str, str, str], list[BenchmarkRecord]] = {}
+    for record in records:
+        groups.setdefault((record.machine.id, record.tool.name, record.tool.version), []).append(record)
+    return "\n".join(_one_machine(group, officials) for group in groups.values())
+
+
+def update(path: Path, table: str) -> bool:
+    """Replaces what is between the two marks in a Markdown file.
+
+    Returns:
+        Whether the file changed.
+    Raises:
+        InputError: the file cannot be read or lacks the marks.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not begin or not end:
+        raise InputError(f"{path} must have the lines {BEGIN} and {END} around the place of the table.")
+    changed = f"{head}{BEGIN}\n{table}\n{END}{tail}"
+    if changed != text:
+        write_atomic(path, changed)
+    return changed != text
+
+
+def _one_machine(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> str:
+    variants = {id(record): officials.get(record.model.sha256) or record.model.variant or "" for record in records}
+    baselines = {
+        (variants[id(record)], record.settings.num_threads): record
+        for record in records
+        if record.model.sha256 in officials
+    }
+    order = {variant: place for place, variant in enumerate(dict.fromkeys(officials.values()))}
+    rows = []
+    for record in sorted(records, key=lambda each: _place(each, variants[id(each)], order, officials)):
+        baseline = baselines.get((variants[id(record)], record.settings.num_threads))
+        ratio = None if baseline in (None, record) else _ratio(record, baseline)
+        rows.append(_row(record, ratio, is_official=record.model.sha256 in officials))
+    lines = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|", *rows, "", _caption(records)]
+    return "\n".join(lines)
+
+
+def _place(
+    record: BenchmarkRecord, variant: str, order: Mapping[str, int], officials: Mapping[str, str]
+) -> tuple[object, ...]:
+    settings = record.settings
+    return (
+        order.get(variant, len(order)),
+        variant,
+        settings.num_threads,
+        record.model.sha256 not in officials,
+        record.model.file,
+    )
+
+
+def _ratio(record: BenchmarkRecord, baseline: BenchmarkRecord | None) -> Interval | None:
+    return None if baseline is None else compare(baseline, record).interval
+
+
+def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) -> str:
+    def ms(value: float | None) -> str:
+        return "–" if value is None else f"{value / 1e3:.2f} ms"
+
+    interval = record.interval_us()
+    inits = sorted(run.init_us for run in record.valid_runs if run.init_us is not None)
+    peaks = sorted(
+        run.peak_rss_bytes - (run.baseline_rss_bytes or 0)
+        for run in record.valid_runs
+        if run.peak_rss_bytes is not None
+    )
+    cells = (
+        f"{'official ' if is_official else ''}`{record.model.file}`" + (" (synthetic)" if record.synthetic else ""),
+        f"{record.model.size_bytes / 1e6:.2f} MB",
+        str(record.settings.num_threads),
+        ms(record.median_us) + (" \\*" if list(record.instability()) else ""),
+        "–" if interval is None else f"{interval[0] / 1e3:.2f}–{interval[1] / 1e3:.2f}",
+        ms(record.percentile_us(90)),
+        ms(inits[len(inits) // 2] if inits else None),
+        f"{peaks[len(peaks) // 2] / 1e6:.1f} MB" if peaks else "–",
+        "–" if ratio is None else f"{ratio.ratio:.3f}",
+        "–" if ratio is None else f"{ratio.low:.3f}–{ratio.high:.3f}",
+    )
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _caption(records: Sequence[BenchmarkRecord]) -> str:
+    first = records[0]
+    facts = first.machine.facts
+    flags = ", ".join(facts.get("cpu_flags") or ())
+    runs = sorted({len(record.valid_runs) for record in records})
+    days = sorted({run.started[:10] for record in records for run in record.runs})
+    words = [
+        f"{first.machine.name}{f' with {flags}' if flags else ''}",
+        f"{facts.get('system', 'system unknown')}",
+        f"{first.tool.name} {first.tool.version}, {first.delegate_applied}",
+        f"blazeport {facts.get('blazeport', 'unknown')}",
+        f"{'–'.join(map(str, dict.fromkeys((runs[0], runs[-1]))))} processes per cell, in turns",
+        "real photos as inputs" if first.settings.inputs_sha256 else "noise as inputs",
+        " to ".join(dict.fromkeys((days[0], days[-1]))),
+    ]
+    text = "; ".join(words) + ". Load: opening the file. Memory: peak over that of the process before."
+    unstable = [record for record in records if list(record.instability())]
+    if unstable:
+        cells = f"{len(unstable)} of {len(records)} cells"
+        text += f" \\* The machine was not quiet ({cells}): the ratio holds, the time may not."
+    return text
