@@ -43,7 +43,7 @@ def read_results(paths: Sequence[Path]) -> Results:
         found = " ".join(problems) or "No .json file at all."
         raise InputError(
             f"Expected benchmark records in {', '.join(map(str, paths))}. Found: {found} "
-            "Write records with: blazeport android bench FILE -o DIR."
+            "Write records with: blazeport bench host FILE -o DIR."
         )
     return Results(records=records, problems=tuple(problems))
 
