@@ -120,7 +120,11 @@ function drawHeadBars(element, entries) {
   panels.forEach(([title, of, text], number) => {
     const suffix = number ? String(number + 1) : "", base = of(entries[0]), stacked = narrow || !number;
     const from = number / panels.length, to = (number + 1) / panels.length;
-    const relative = (each) => (each !== entries[0] && known(base) && base > 0 ? `  ${of(each) <= base ? "−" : "+"}${Math.abs(100 * (1 - of(each) / base)).toFixed(0)} %` : "");
+    const relative = (each) => {
+      if (each === entries[0] || !known(base) || !(base > 0)) return "";
+      const percent = Math.round(100 * (of(each) / base - 1));
+      return `  ${percent < 0 ? "−" : percent > 0 ? "+" : "±"}${Math.abs(percent)} %`;
+    };
     const drawn = entries.filter((each) => known(of(each)));
     traces.push({
       type: "bar", orientation: "h", x: drawn.map(of), y: drawn.map((each) => entries.indexOf(each)), xaxis: `x${suffix}`, yaxis: `y${suffix}`, hoverinfo: "skip", cliponaxis: false,
@@ -142,7 +146,7 @@ function drawAccuracy(files) {
   byId("accuracy").hidden = !judged.length;
   if (!judged.length) return;
   const over = distinct(judged.flatMap((file) => file.accuracy.map((figure) => figure.over))).filter(Boolean);
-  byId("accuracy-note").textContent = `Each file against the float file of the network${over.length ? `, over ${over.join("; ")}` : ""}. Line: 95 % interval. │ the float file under ±1/255 noise and ╎ moved by one px: nothing left of these can be told from float.`;
+  byId("accuracy-note").textContent = `Each file against the float file of the network${over.length ? `, over ${over.join("; ")}` : ""}. Line: 95 % interval. │ the float file under ±1/255 noise and ╎ moved by one px: what is no worse than these cannot be told from float.`;
   const titles = distinct(judged.flatMap((file) => file.accuracy.filter((figure) => known(figure.value)).map((figure) => figure.title)));
   const parent = byId("plots-accuracy");
   while (parent.childElementCount > titles.length) parent.lastElementChild.remove();

@@ -271,7 +271,7 @@ def _pictures(cases: Sequence[Cases]) -> str:
 
 def _provenance(machines: Iterable[Any], files: Iterable[ModelFile], made: Mapping[str, str]) -> str:
     parts = ['<section id="provenance"><h2>Where the numbers are from</h2>']
-    parts.append(_details("This report", {"made by": made}, opened=True))
+    parts.append(_details("This report", made, opened=True))
     for machine in machines:
         facts = plain({"kind": machine.kind, "id": machine.id, **machine.facts})
         parts.append(_details(f"Machine: {machine.name}", facts))

@@ -46,9 +46,11 @@ function labels(rows) {
   const differing = FIELDS.filter(([, of]) => distinct(rows.map(of)).length > 1);
   const shown = differing.length ? differing : FIELDS.slice(1, 3);
   const common = FIELDS.filter((field) => !differing.includes(field)).map(([, of]) => (rows.length ? of(rows[0]) : ""));
-  const texts = rows.map((row) => {
-    const words = shown.map(([, of]) => of(row)).filter(Boolean).join(" · ");
-    return row.synthetic ? `${words} ◇ synthetic` : words;
+  const words = rows.map((row) => shown.map(([, of]) => of(row)).filter(Boolean).join(" · "));
+  const texts = rows.map((row, index) => {
+    // Two files may be alike in all of it: another calibration, other weights.
+    const alike = words.some((other, number) => other === words[index] && rows[number].sha256 !== row.sha256);
+    return words[index] + (alike ? ` · ${row.sha256.slice(0, 6)}` : "") + (row.synthetic ? " ◇ synthetic" : "");
   });
   return { texts, common: common.filter(Boolean).join(" · ") };
 }
