@@ -9,7 +9,8 @@ PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
 OUT ?= build/export
 CLIP ?= $(BLAZEPORT_DATA)/clips/tfjs_pose_1.mp4
-PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite))
+PEER_FILES = $(wildcard $(foreach size,lite full heavy,$(OUT)/pose_landmark_$(size).landmarks.fp16.tflite $(OUT)/pose_landmark_$(size).fp16.tflite) \
+	$(foreach range,short_range full_range_sparse,$(OUT)/face_detection_$(range).fp16.tflite))
 DETECTORS = face_detection_short_range face_detection_full_range face_detection_full_range_sparse pose_detection
 OFFICIALS = $(DETECTORS) $(foreach size,lite full heavy,pose_landmark_$(size))
 LANDMARKS = $(foreach size,lite full heavy,pose_landmark_$(size).landmarks)
@@ -44,7 +45,7 @@ bench: setup ## Measure build/export and the official files on this machine, int
 	@[ -n "$(wildcard $(OUT)/*.tflite)" ] || { echo "error: nothing to measure in $$OUT. Write files with: make export" >&2; exit 1; }
 	@$(BLAZEPORT) bench host $(if $(VARIANTS),$(VARIANTS),$(OFFICIALS)) $(wildcard $(OUT)/*.tflite) -o build/bench
 
-bench-peer: setup build/peer/.mediapipe ## Measure the tracking loop against the mediapipe package (CLIP= a video with one person)
+bench-peer: setup build/peer/.mediapipe ## Measure the pose and face loops against the mediapipe package (CLIP= a video with one person)
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
 
 report: .venv/.environment ## Show records as one page, build/report.html (RESULTS= folders or files)

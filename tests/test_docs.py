@@ -35,7 +35,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         shutil.copy(photo, tmp_path / "photos")
     shutil.copy(next(photo for photo in demo_photos() if photo.suffix == ".jpg"), tmp_path / "photo.jpg")
     with write_video(tmp_path / "clip.mp4", 30) as append:
-        for _ in range(4):
+        for _ in range(8):
             append(read_image(tmp_path / "photo.jpg"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
