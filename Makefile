@@ -3,7 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench bench-peer tflite-runtime android-runner android-bench test-device clean
+.PHONY: help setup export test lint typecheck bench bench-peer report tflite-runtime android-runner android-bench \
+	test-device clean
 
 PYTHON := .venv/bin/python
 BLAZEPORT := .venv/bin/blazeport
@@ -15,6 +16,7 @@ DETECTORS = face_detection_short_range face_detection_full_range face_detection_
 OFFICIALS = $(DETECTORS) $(foreach size,lite full heavy,pose_landmark_$(size))
 LANDMARKS = $(foreach size,lite full heavy,pose_landmark_$(size).landmarks)
 ANDROID_FILES = $(foreach name,$(DETECTORS) $(LANDMARKS),$(foreach precision,fp16 int8,$(OUT)/$(name).$(precision).tflite))
+RESULT_FOLDERS = $(or $(wildcard results build/bench build/android),build/bench)
 # Recipes read these from their environment, so that any folder name reaches the command unchanged.
 export VARIANTS HEADS PRECISIONS CALIBRATION EVALUATE OUT CLIP PROFILE ARCH
 
@@ -48,6 +50,9 @@ bench-peer: setup build/peer/.mediapipe ## Measure the pose and face loops again
 	@$(BLAZEPORT) bench peer --clip "$$CLIP" -o build/peer.json $(PEER_FILES)
 
 tflite-runtime: build/tflite-runtime/.made ## Make an environment with tflite-runtime 2.14 alone, for its tests
+
+report: .venv/.environment ## Show records as one page, build/report.html (RESULTS= folders or files)
+	@$(BLAZEPORT) bench report $(if $(RESULTS),$(RESULTS),$(RESULT_FOLDERS)) $(if $(wildcard $(OUT)),--models "$$OUT") -o build/report.html
 
 android-runner: .venv/.environment ## Build the native runner for phones (needs cmake, g++ and g++-aarch64-linux-gnu)
 	@$(BLAZEPORT) android build-runner

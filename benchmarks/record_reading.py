@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -69,6 +70,8 @@ def build(kind: Any, value: Any, where: str = "") -> Any:
     if origin in (Union, types.UnionType):
         return _build_union(kind, value, where)
     if origin is tuple and isinstance(value, list):
+        if get_args(kind)[0] is float and all(type(item) is float for item in value):
+            return tuple(value)  # a record is mostly samples
         return tuple(build(get_args(kind)[0], item, where) for item in value)
     if origin is dict and isinstance(value, dict):
         return {key: build(get_args(kind)[1], item, f"{where}.{key}") for key, item in value.items()}
@@ -84,11 +87,14 @@ def build(kind: Any, value: Any, where: str = "") -> Any:
 def _build_dataclass(kind: Any, value: Any, where: str) -> Any:
     if not isinstance(value, dict):
         raise TypeError(f"{where or 'it'} cannot be {_shown(value)}")
-    annotations = typing.get_type_hints(kind)
+    annotations = _annotations(kind)
     prefix = f"{where}." if where else ""
     if unknown := set(value) - {field.name for field in dataclasses.fields(kind)}:
         raise TypeError(f"unknown field {prefix}{min(unknown)}")
     return kind(**{name: build(annotations[name], item, prefix + name) for name, item in value.items()})
+
+
+_annotations = functools.cache(typing.get_type_hints)
 
 
 def _build_union(kind: Any, value: Any, where: str) -> Any:

@@ -10,6 +10,7 @@ import click
 from .bench_compare import compare, gate
 from .bench_cost import ops, pipeline, scaling
 from .bench_host import host, megabytes
+from .bench_report import report
 from .bench_table import table
 from .console import print_json, print_table
 
@@ -24,7 +25,7 @@ def bench() -> None:
     """
 
 
-for command in (host, compare, gate, ops, scaling, pipeline, table):
+for command in (host, compare, gate, ops, scaling, pipeline, table, report):
     bench.add_command(command)
 
 

@@ -17,7 +17,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 NOT_CODE = {"build", "docs", "examples", "tests"}
 NOT_PINNED = {"torch"}  # too large to test with; see tests/models/test_torch_checkpoint.py
-EXTRAS = {"convert", "quantize", "onnx", "tflite-runtime", "torch", "train", "dev"}
+EXTRAS = {"bench", "convert", "quantize", "report", "onnx", "tflite-runtime", "torch", "train", "dev"}
 
 
 @pytest.fixture(scope="module")
@@ -76,10 +76,13 @@ def test_the_wheel_holds_the_packages_and_nothing_else(tmp_path: Path, packages:
     assert "blazeport/py.typed" in names
     data = {
         f"blazeport/{path.relative_to(ROOT).as_posix()}"
-        for pattern in ("quantize/recipes/*.json", "quantize/recipes/*.npz", "android_harness/native/*")
+        for pattern in (
+            *("quantize/recipes/*.json", "quantize/recipes/*.npz", "android_harness/native/*"),
+            *("benchmarks/report/*.css", "benchmarks/report/*.html", "benchmarks/report/*.js"),
+        )
         for path in ROOT.glob(pattern)
     }
-    assert {Path(name).suffix for name in data} >= {".json", ".npz", ".cc", ".txt"}
+    assert {Path(name).suffix for name in data} >= {".json", ".npz", ".cc", ".txt", ".css", ".html", ".js"}
     assert data <= set(names)
     folders = {str(Path(name).parent).replace("/", ".") for name in names if name not in {*metadata, *data}}
     assert folders == set(packages)
