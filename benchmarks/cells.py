@@ -13,7 +13,11 @@ from typing import Any
 from ..convert.manifest import read_manifest
 from ..errors import InputError
 from ..files import sha256_of
+from ..models.config import get_config
+from ..weights.sources import OFFICIAL
 from .records import MachineRecord, ModelRecord, SettingsRecord, ToolRecord
+
+_OFFICIAL = {sha256: variant for variant, remote in OFFICIAL.items() for sha256 in remote.sha256s}
 
 
 @dataclass(frozen=True)
@@ -47,11 +51,14 @@ def plain(text: str) -> str:
 
 
 def model_record(path: Path) -> ModelRecord:
-    """What is known of a file, with what its manifest says where there is one about these bytes."""
+    """What is known of a file: of an official one by its content, else by the manifest about these bytes, if any."""
     try:
         record = ModelRecord(file=path.name, sha256=sha256_of(path), size_bytes=path.stat().st_size)
     except OSError as error:
         raise InputError(f"Cannot read {path}: {error.strerror or error}.") from error
+    if variant := _OFFICIAL.get(record.sha256):
+        heads = tuple(head.name for head in get_config(variant).heads)
+        return dataclasses.replace(record, variant=variant, heads=heads, precision="fp16")
     try:
         manifest = read_manifest(path.with_suffix(".json"))
     except InputError:

@@ -25,7 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": {"models.config", "runtime"},
     "convert": {"weights", "models", "runtime", "pipeline"},
     "quantize": {"weights", "models", "runtime", "pipeline", "convert"},
-    "benchmarks": {"runtime", "pipeline", "convert.manifest", "convert.flatbuffer"},
+    "benchmarks": {
+        *("runtime", "pipeline", "models.config", "weights.sources"),
+        *("convert.manifest", "convert.flatbuffer"),
+    },
     "android_harness": {
         *("benchmarks", "runtime", "pipeline", "models.config"),
         *("convert.manifest", "convert.parity", "convert.inputs"),

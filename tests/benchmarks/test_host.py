@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blazeport.benchmarks.cells import model_record
 from blazeport.benchmarks.host import HostOptions, measure_host
 from blazeport.benchmarks.host_process import host_process
 from blazeport.benchmarks.machine import host_machine, read_load
@@ -165,3 +166,12 @@ def test_a_runtime_that_does_not_exist_or_work_is_an_error(face: Path, tmp_path:
         measure_host(quick(face, runtime="caffe"))
     with pytest.raises(RuntimeUnavailable, match="cannot be used in"):
         measure_host(quick(face, runtime="tflite-runtime", python=tmp_path / "python"))
+
+
+def test_an_official_file_is_known_by_its_content(face: Path, tmp_path: Path):
+    renamed = tmp_path / "mine.tflite"
+    renamed.write_bytes(face.read_bytes())
+    found = model_record(renamed)
+    assert (found.variant, found.heads, found.precision) == (FACE, ("boxes", "scores"), "fp16")
+    renamed.write_bytes(b"\0\0\0\0TFL3")
+    assert model_record(renamed).variant is None
