@@ -63,6 +63,7 @@ class CellState:
     path: Path
     runs: list[RunRecord] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    commands: tuple[str, ...] = ()
     delegate_applied: str = ""
     synthetic: bool = False
     verification: Verification | None = None

@@ -38,6 +38,7 @@ class BenchOptions:
         seed: of the order.
         resume: measure only what is missing in the folder of results.
         allow_emulator: measure emulators, too.
+        command: the command line, for the records; without serial numbers.
     """
 
     files: tuple[Path, ...]
@@ -56,6 +57,7 @@ class BenchOptions:
     seed: int = 0
     resume: bool = False
     allow_emulator: bool = False
+    command: str = ""
 
     def check(self, *, files_exist: bool = True) -> None:
         """Raises `ConfigError` for what cannot be measured, `InputError` for a file that cannot be read."""

@@ -200,7 +200,7 @@ class _DeviceSession:
             _LOGGER.warning("%s", error)
             return
         state.runs, state.failures = list(kept.runs), list(kept.failures)
-        state.delegate_applied = kept.delegate_applied
+        state.delegate_applied, state.commands = kept.delegate_applied, kept.commands
 
     def _measure(self, states: list[CellState], guard: Guard) -> None:
         by_cell = {state.cell: state for state in states}
@@ -360,6 +360,7 @@ class _DeviceSession:
             runs=tuple(state.runs),
             failures=tuple(state.failures),
             verification=state.verification.to_record() if state.verification else None,
+            commands=tuple(dict.fromkeys(filter(None, (*state.commands, self._options.command)))),
         )
 
     def _remove_scratch(self, kind: type[BaseException] | None, *_: object) -> None:

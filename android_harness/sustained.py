@@ -117,6 +117,7 @@ def _run(
         delegate_applied="",
         synthetic=device.shell(["getprop", SYNTHETIC_PROPERTY], retry=True).stdout.strip() == "1",
         runs=(),
+        commands=tuple(filter(None, (options.command,))),
     )
     request = RunRequest(
         model=cell.path,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .android_options import Numbers, chosen_devices, device_options, live_view, network_inputs, printable
+from .android_options import (
+    Numbers,
+    chosen_devices,
+    device_options,
+    live_view,
+    network_inputs,
+    printable,
+    recorded_command,
+)
 from .console import print_json, print_table
 
 if TYPE_CHECKING:
@@ -78,7 +86,9 @@ def bench(
     from ..android_harness.runners.choose import runner_factory
     from ..android_harness.session import run_session
 
-    options = BenchOptions(files=tuple(dict.fromkeys(files)), cooldown_s=cooldown, **settings)
+    options = BenchOptions(
+        files=tuple(dict.fromkeys(files)), cooldown_s=cooldown, command=recorded_command(), **settings
+    )
     options.check(files_exist=not estimate)
     make_runner = runner_factory(runner, runner_binary, profile_ops=op_profile)
     devices = chosen_devices(servers, serials)

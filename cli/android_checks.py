@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .android_options import chosen_devices, device_options, live_view, network_inputs, printable
+from .android_options import chosen_devices, device_options, live_view, network_inputs, printable, recorded_command
 from .console import print_json, print_table
 
 
@@ -143,7 +143,12 @@ def sustained(
             num_threads=threads,
             affinity=affinity,
             slice_seconds=slice_seconds,
-            options=BenchOptions(files=(file,), max_start_celsius=max_start_celsius, allow_emulator=allow_emulator),
+            options=BenchOptions(
+                files=(file,),
+                max_start_celsius=max_start_celsius,
+                allow_emulator=allow_emulator,
+                command=recorded_command(),
+            ),
             listen=listen,
         )
     point = throttling_point(record)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +18,9 @@ from .console import stderr_console
 if TYPE_CHECKING:
     from ..android_harness.adb import Device
     from ..android_harness.outcome import Event
+
+
+_PRIVATE = ("--serial", "--adb-server")
 
 
 class Numbers(click.ParamType):
@@ -49,6 +54,16 @@ def device_options(command: Callable[..., None]) -> Callable[..., None]:
     ):
         command = option(command)
     return command
+
+
+def recorded_command() -> str:
+    """The command line for records, without serial numbers and addresses of servers."""
+    words: list[str] = []
+    for word in sys.argv[1:]:
+        name, equals, _ = word.partition("=")
+        is_value = bool(words) and words[-1] in _PRIVATE
+        words.append("…" if is_value else f"{name}=…" if equals and name in _PRIVATE else word)
+    return shlex.join(["blazeport", *words])
 
 
 def chosen_devices(servers: tuple[str, ...], serials: tuple[str, ...]) -> tuple[Device, ...]:
