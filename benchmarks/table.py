@@ -27,12 +27,13 @@ _COLUMNS = (
 )
 
 
-def results_table(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> str:
+def results_table(records: Sequence[BenchmarkRecord], officials: Mapping[str, str], *, is_brief: bool = False) -> str:
     """Markdown: one table per machine and tool, and under it the machine, the versions and the doubts.
 
     Args:
         records: of any machines; those of one machine are ordered by network.
         officials: sha256 of an official file → its variant.
+        is_brief: one row per network, its heads and threads, with the size and the ratio of each precision.
     Raises:
         InputError: there are none.
     """
@@ -41,7 +42,8 @@ def results_table(records: Sequence[BenchmarkRecord], officials: Mapping[str, st
     groups: dict[tuple[str, str, str], list[BenchmarkRecord]] = {}
     for record in records:
         groups.setdefault((record.machine.id, record.tool.name, record.tool.version), []).append(record)
-    return "\n".join(_one_machine(group, officials) for group in groups.values())
+    make = _brief if is_brief else _one_machine
+    return "\n".join("\n".join([*make(group, officials), "", _caption(group)]) for group in groups.values())
 
 
 def update(path: Path, table: str) -> bool:
@@ -66,7 +68,36 @@ def update(path: Path, table: str) -> bool:
     return changed != text
 
 
-def _one_machine(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> str:
+def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> list[str]:
+    baselines = {
+        (officials[record.model.sha256], record.settings.num_threads): record
+        for record in records
+        if record.model.sha256 in officials
+    }
+    rows: dict[tuple[str, tuple[str, ...], int], dict[str, BenchmarkRecord]] = {}
+    for record in records:
+        model = record.model
+        if model.sha256 not in officials and model.variant and model.heads and model.precision:
+            key = (model.variant, model.heads, record.settings.num_threads)
+            rows.setdefault(key, {})[model.precision] = record
+    precisions = list(dict.fromkeys(precision for found in rows.values() for precision in sorted(found)))
+    columns = ["network", "heads", "threads", "official"]
+    columns += [column for precision in precisions for column in (precision, f"{precision}, time / official")]
+    order = {variant: place for place, variant in enumerate(dict.fromkeys(officials.values()))}
+    lines = [_cells(columns), "|---" * len(columns) + "|"]
+    for (variant, heads, threads), found in sorted(rows.items(), key=lambda each: (order.get(each[0][0], 99), each[0])):
+        baseline = baselines.get((variant, threads))
+        cells = [f"`{variant}`", ", ".join(heads), str(threads)]
+        cells.append(f"{_size(baseline)}, {_ms(baseline.median_us)}" if baseline else "–")
+        for precision in precisions:
+            record = found.get(precision)
+            ratio = _ratio(record, baseline) if record else None
+            cells += [_size(record) if record else "–", _with_interval(ratio)]
+        lines.append(_cells(cells))
+    return lines
+
+
+def _one_machine(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> list[str]:
     variants = {id(record): officials.get(record.model.sha256) or record.model.variant or "" for record in records}
     baselines = {
         (variants[id(record)], record.settings.num_threads): record
@@ -79,8 +110,23 @@ def _one_machine(records: Sequence[BenchmarkRecord], officials: Mapping[str, str
         baseline = baselines.get((variants[id(record)], record.settings.num_threads))
         ratio = None if baseline in (None, record) else _ratio(record, baseline)
         rows.append(_row(record, ratio, is_official=record.model.sha256 in officials))
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|---" * len(_COLUMNS) + "|", *rows, "", _caption(records)]
-    return "\n".join(lines)
+    return [_cells(_COLUMNS), "|---" * len(_COLUMNS) + "|", *rows]
+
+
+def _cells(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _size(record: BenchmarkRecord) -> str:
+    return f"{record.model.size_bytes / 1e6:.2f} MB"
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value / 1e3:.2f} ms"
+
+
+def _with_interval(ratio: Interval | None) -> str:
+    return "–" if ratio is None else f"{ratio.ratio:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
 
 def _place(
@@ -101,9 +147,6 @@ def _ratio(record: BenchmarkRecord, baseline: BenchmarkRecord | None) -> Interva
 
 
 def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) -> str:
-    def ms(value: float | None) -> str:
-        return "–" if value is None else f"{value / 1e3:.2f} ms"
-
     interval = record.interval_us()
     inits = sorted(run.init_us for run in record.valid_runs if run.init_us is not None)
     peaks = sorted(
@@ -113,17 +156,17 @@ def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) 
     )
     cells = (
         f"{'official ' if is_official else ''}`{record.model.file}`" + (" (synthetic)" if record.synthetic else ""),
-        f"{record.model.size_bytes / 1e6:.2f} MB",
+        _size(record),
         str(record.settings.num_threads),
-        ms(record.median_us) + (" \\*" if list(record.instability()) else ""),
+        _ms(record.median_us) + (" \\*" if list(record.instability()) else ""),
         "–" if interval is None else f"{interval[0] / 1e3:.2f}–{interval[1] / 1e3:.2f}",
-        ms(record.percentile_us(90)),
-        ms(inits[len(inits) // 2] if inits else None),
+        _ms(record.percentile_us(90)),
+        _ms(inits[len(inits) // 2] if inits else None),
         f"{peaks[len(peaks) // 2] / 1e6:.1f} MB" if peaks else "–",
         "–" if ratio is None else f"{ratio.ratio:.3f}",
         "–" if ratio is None else f"{ratio.low:.3f}–{ratio.high:.3f}",
     )
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return _cells(cells)
 
 
 def _caption(records: Sequence[BenchmarkRecord]) -> str:

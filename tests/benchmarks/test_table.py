@@ -47,6 +47,24 @@ def test_machines_have_tables_of_their_own_and_doubts_are_marked():
     assert "not quiet (1 of 1 cells)" in text
 
 
+def test_a_brief_table_has_a_row_per_network_with_each_precision():
+    fields = {"variant": "pose_landmark_lite", "heads": ("landmarks", "presence")}
+    records = [
+        host_record(
+            steady([time] * 5),
+            model=ModelRecord(file=f"{name}.tflite", sha256=name * 16, size_bytes=size, **fields, precision=name),
+        )
+        for name, time, size in (("fp16", 8_000.0, 2_500_000), ("int8", 4_000.0, 1_900_000))
+    ]
+    head, _, row, _, caption = results_table([*records, official()], OFFICIALS, is_brief=True).splitlines()
+    assert head.count("time / official") == 2
+    assert (
+        "| landmarks, presence | 1 | 2.80 MB, 20.00 ms | 2.50 MB | 0.40 (0.40–0.40) | 1.90 MB | 0.20 (0.20–0.20) |"
+        in row
+    )
+    assert "litert 2.3" in caption
+
+
 def test_a_bar_in_a_name_does_not_break_the_table():
     text = results_table([host_record(steady([1.0] * 5), file="a|b.tflite")], {})
     assert "`a\\|b.tflite`" in text
