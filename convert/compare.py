@@ -4,10 +4,12 @@ conversions use it.
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -15,11 +17,11 @@ from ..errors import InputError, ShapeError
 from .artifact import gate_inputs
 from .inputs import ImageInput
 from .model_file import ModelFile, Values, nhwc_shape
-from .parity import Budget, Parity, measure
+from .parity import Budget, Parity, check, measure
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
-# What two runtimes may differ by that compute the same float network. The official landmark files in LiteRT are themselves
-# up to 0.025 px and 2e-5 of presence from what the network gives in float64.
+# What two runtimes may differ by that compute the same float network. The official landmark files in LiteRT are
+# themselves up to 0.025 px and 2e-5 of presence from what the network gives in float64.
 HEAD_BUDGETS = {
     "boxes": Budget(metric="relative", limit=1e-5),
     "scores": Budget(metric="relative", limit=1e-5),
@@ -30,6 +32,8 @@ HEAD_BUDGETS = {
     "world_landmarks": Budget(metric="relative", limit=2e-3),
 }
 NETWORK_BUDGET = Budget(metric="relative", limit=1e-3)
+# fp16 rounds weights that are not fp16 already; what that costs is not an error of the conversion.
+ROUNDING = Budget(metric="mean_relative", limit=1e-2)
 RANDOM_INPUTS = 10
 
 
@@ -89,9 +93,7 @@ def compare(
     )
     if len(input_pairs) != len(reference.inputs) or len(input_pairs) != len(candidate.inputs):
         raise InputError(f"{reference.path} and {candidate.path} have other inputs: {_names(reference, candidate)}.")
-    pairs = _pairs(
-        reference.outputs, candidate.outputs, f"outputs of {reference.path.name} and {candidate.path.name}"
-    )
+    pairs = _pairs(reference.outputs, candidate.outputs, f"outputs of {reference.path.name} and {candidate.path.name}")
     aligner = _Aligner(pairs)
 
     def run_reference(values: Values) -> Mapping[str, np.ndarray]:
@@ -99,9 +101,7 @@ def compare(
         return aligner.expected
 
     def run_candidate(values: Values) -> Mapping[str, np.ndarray]:
-        turned = {
-            other: turn(values[name], candidate.inputs[other].shape) for name, other in input_pairs.items()
-        }
+        turned = {other: turn(values[name], candidate.inputs[other].shape) for name, other in input_pairs.items()}
         return aligner.align(candidate.run(turned))
 
     name = reference_name or reference.path.name
@@ -115,6 +115,14 @@ def compare(
     left_out = [name for name in reference.outputs if name not in pairs]
     left_out += [name for name in candidate.outputs if name not in pairs.values()]
     return Comparison(parity=parity, budgets=budgets, left_out=tuple(left_out))
+
+
+def gate(comparison: Comparison, file_name: str, budget: Budget | Literal["float"] | None = "float") -> None:
+    """Raises `ParityError` for an output over its budget: `float` for its own, None for no limit, or one for all."""
+    parity = comparison.parity
+    for output in parity.outputs:
+        limit = comparison.budgets[output.name] if budget == "float" else budget
+        check(dataclasses.replace(parity, outputs=(output,)), limit, file_name)
 
 
 def comparison_inputs(
@@ -183,9 +191,7 @@ class _Aligner:
             fitting = _orders(value.shape, expected.shape)
             if not fitting:
                 raise ShapeError(f"Output {name!r} should have the shape {expected.shape}. Received: {value.shape}.")
-            self._orders[name] = min(
-                fitting, key=lambda order: float(np.abs(expected - value.transpose(order)).mean())
-            )
+            self._orders[name] = min(fitting, key=lambda order: float(np.abs(expected - value.transpose(order)).mean()))
         return value.transpose(self._orders[name])
 
 
@@ -215,7 +221,10 @@ def _random_inputs(model: ModelFile, count: int) -> list[dict[str, np.ndarray]]:
         return rng.integers(0, 2, shape).astype(dtype)
 
     return [
-        {name: values(spec.shape, np.dtype(np.float32) if spec.scale else spec.dtype) for name, spec in model.inputs.items()}
+        {
+            name: values(spec.shape, np.dtype(np.float32) if spec.scale else spec.dtype)
+            for name, spec in model.inputs.items()
+        }
         for _ in range(count)
     ]
 

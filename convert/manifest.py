@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -155,10 +156,10 @@ def read_manifest(path: Path) -> Manifest:
         ) from error
 
 
-def tool_versions() -> dict[str, str]:
-    """Name → version of the installed packages that decide a file's content."""
+def tool_versions(also: Sequence[str] = ()) -> dict[str, str]:
+    """Name → version of the installed packages that decide a file's content; `also` names further ones."""
     versions = {"python": platform.python_version()}
-    for name in _TOOLS:
+    for name in (*_TOOLS, *also):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from ..errors import ConfigError, InputError, ShapeError
+from ..errors import ConfigError, InputError
 from ..models.config import VARIANTS, VariantConfig
 from ..quiet import native_stderr
 from ..runtime.interpreter import NATIVE_CHATTER, Model, TensorSpec, float_values, stored_values
+
+if TYPE_CHECKING:
+    from .onnx_file import OnnxFile
 
 KINDS = (".tflite", ".onnx", ".keras", "a SavedModel folder")
 Values = Mapping[str, np.ndarray]
@@ -110,7 +113,9 @@ def tflite_model(path: Path, content: bytes) -> ModelFile:
             interpreter.set_tensor(input_names[name], stored_values(given, spec) if spec.scale else given)
         interpreter.invoke()
         raw = {name: interpreter.get_tensor(output_names[name]) for name in outputs}
-        return {name: float_values(value, outputs[name]) if outputs[name].scale else value for name, value in raw.items()}
+        return {
+            name: float_values(value, outputs[name]) if outputs[name].scale else value for name, value in raw.items()
+        }
 
     shapes = {name: spec.shape for name, spec in outputs.items()}
     return ModelFile(path=path, inputs=inputs, outputs=shapes, run=run)
@@ -148,10 +153,14 @@ def _tflite_spec(interpreter: Any, index: int) -> TensorSpec:
 def _onnx(path: Path) -> ModelFile:
     from .onnx_file import read_onnx
 
-    file = read_onnx(path)
-    shapes = {name: spec.shape for name, spec in file.outputs.items()}
+    return onnx_model(read_onnx(path))
+
+
+def onnx_model(file: OnnxFile) -> ModelFile:
+    """An ONNX model that was read. Raises `InputError` when onnxruntime cannot run it."""
     run = file.runner()
-    return ModelFile(path=path, inputs=file.inputs, outputs=shapes, run=lambda values: run(dict(values)))
+    shapes = {name: spec.shape for name, spec in file.outputs.items()}
+    return ModelFile(path=file.path, inputs=file.inputs, outputs=shapes, run=lambda values: run(dict(values)))
 
 
 def _keras(path: Path) -> ModelFile:
@@ -230,11 +239,3 @@ def _static(shape: Any, path: Path, name: str) -> tuple[int, ...]:
     if None in sizes:
         raise InputError(f"{name!r} of {path} has the shape {shape}: static shapes are required.")
     return tuple(int(size) for size in sizes)
-
-
-def require_values(model: ModelFile, values: Values) -> None:
-    """Raises `ShapeError` when the arrays do not fit the inputs of a model."""
-    for name, spec in model.inputs.items():
-        if name not in values or values[name].shape != spec.shape:
-            received = values[name].shape if name in values else "nothing"
-            raise ShapeError(f"{model.path} needs {name!r} of shape {spec.shape}. Received: {received}.")

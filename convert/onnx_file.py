@@ -1,4 +1,4 @@
-"""Reads a .onnx file of anybody's: what is malformed, dynamic, unsupported or too large is one error before it is run."""
+"""Reads a .onnx file of anybody's: what is malformed, dynamic, unknown or too large is one error before it is run."""
 
 from __future__ import annotations
 
@@ -58,9 +58,7 @@ class OnnxFile:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            session = ort.InferenceSession(
-                self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            session = ort.InferenceSession(self.proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own exceptions have no common base.
             raise InputError(f"onnxruntime cannot run {self.path}: {_reason(error)}") from error
         names = list(self.outputs)
@@ -145,9 +143,7 @@ def _check_operators(proto: Any, path: Path) -> None:
     onnx = require("onnx")
     foreign = {f"{node.domain}.{node.op_type}" for node in _nodes(proto.graph) if node.domain not in _OWN_DOMAINS}
     unknown = {
-        node.op_type
-        for node in _nodes(proto.graph)
-        if node.domain in _OWN_DOMAINS and not onnx.defs.has(node.op_type)
+        node.op_type for node in _nodes(proto.graph) if node.domain in _OWN_DOMAINS and not onnx.defs.has(node.op_type)
     }
     if foreign or unknown:
         raise ConversionError(
@@ -163,7 +159,9 @@ def _load_constants(proto: Any, path: Path) -> None:
     total = 0
     for tensor in _tensors(proto.graph):
         if any(size < 0 for size in tensor.dims) or math.prod(tensor.dims) > MAX_ELEMENTS:
-            raise InputError(f"Constant {tensor.name!r} of {path} has the shape {list(tensor.dims)}, which is too large.")
+            raise InputError(
+                f"Constant {tensor.name!r} of {path} has the shape {list(tensor.dims)}, which is too large."
+            )
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             total += _external_bytes(tensor, path, folder)
     if total > MAX_BYTES:
