@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from .bench_routes import routes
 from .console import print_json, print_table
 
 
@@ -18,6 +19,9 @@ def bench() -> None:
     Example:
       blazeport bench official build/export
     """
+
+
+bench.add_command(routes)
 
 
 @bench.command()

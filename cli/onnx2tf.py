@@ -41,6 +41,8 @@ def convert_by_onnx2tf(
     from ..convert.onnx_file import read_onnx
     from ..convert.onnx_route import convert_onnx
     from ..convert.source import open_source
+    from ..quantize.calibration import open_calibration
+    from ..quantize.onnx2tf import quantize_float_file, samples_for
 
     shared = {"command": command_line(), "keep_failed": keep_failed, "media": media}
     write: Callable[..., Manifest]
@@ -70,17 +72,14 @@ def convert_by_onnx2tf(
     if precision != "int8":
         manifest = write(path, precision)
     elif method == "onnx2tf":
-        from ..quantize.onnx2tf import samples_for
-
-        manifest = write(path, precision, **samples_for(model, variant, calibration, input_range))
+        manifest = write(path, precision, **samples_for(model, variant, open_calibration(calibration), input_range))
     else:
-        from ..quantize.onnx2tf import quantize_float_file
-
+        photos = open_calibration(calibration)
         with tempfile.TemporaryDirectory(prefix="blazeport-") as folder:
             float_path = Path(folder) / f"{path.stem}.fp32.tflite"
             float_manifest = write(float_path, "fp32")
             manifest = quantize_float_file(
-                float_path, path, variant, calibration, input_range, command=command_line(), keep_failed=keep_failed
+                float_path, path, variant, photos, input_range, command=command_line(), keep_failed=keep_failed
             )
         manifest = dataclasses.replace(manifest, weights=float_manifest.weights)
         manifest.write(path.with_suffix(".json"))

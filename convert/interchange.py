@@ -18,7 +18,7 @@ import numpy as np
 from .. import progress
 from ..errors import InputError, OutputError
 from ..files import sha256_of
-from ..models.config import resolve_heads
+from ..models.config import artifact_name, heads_label, resolve_heads
 from ..models.cost import Cost, cost_of
 from ..quiet import native_stderr
 from ..weights.reader import read_tflite
@@ -36,7 +36,7 @@ from .onnx_file import read_onnx
 from .onnx_route import check_precision
 from .parity import Budget
 from .placing import kept_when_failed, manifest_beside, place, temporary_path
-from .source import Source
+from .source import Source, open_source
 
 
 class Interchange:
@@ -305,6 +305,28 @@ class Interchange:
             command=self._command,
             calibration=calibration,
         )
+
+
+def export_onnx(
+    variant: str, heads: Sequence[tuple[str, ...]], out: Path, *, command: str = "blazeport"
+) -> Iterator[tuple[Path, Manifest, bool]]:
+    """Writes the ONNX files of a variant that are not up to date.
+
+    Args:
+        variant: its name.
+        heads: the outputs of each file.
+        out: the folder.
+        command: the command line, for the manifests.
+    Yields:
+        Path, manifest, and whether it was written, as soon as a file stands.
+
+    Raises as `Interchange.write_onnx`.
+    """
+    writer = Interchange(open_source(variant), command=command)
+    for names in heads:
+        path = out / f"{artifact_name(writer.source.config, heads_label(writer.source.config, names), 'onnx')}"
+        manifest = writer.up_to_date(path, names, opset=DEFAULT_OPSET, layout="nhwc")
+        yield path, manifest or writer.write_onnx(path, names), manifest is None
 
 
 @contextlib.contextmanager

@@ -82,9 +82,17 @@ def read_onnx(path: Path) -> OnnxFile:
             lie elsewhere, are missing or are too short.
         ConversionError: it needs operators or an opset that are not known here.
     """
-    onnx = require("onnx")
+    require("onnx")
     if not path.is_file():
         raise InputError(f"Expected an existing .onnx file. {path} does not exist.")
+    try:
+        return _read(path)
+    except (TypeError, ValueError, OverflowError) as error:  # Damaged text arrives as bytes where a name should be.
+        raise InputError(f"{path} is malformed: {_reason(error)}") from error
+
+
+def _read(path: Path) -> OnnxFile:
+    onnx = require("onnx")
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path} is larger than 2 GB, which neither ONNX nor TFLite files can be.")
     try:
@@ -99,7 +107,7 @@ def read_onnx(path: Path) -> OnnxFile:
     inputs = _static_inputs(proto, path)
     try:
         onnx.checker.check_model(proto)
-        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(proto, check_type=True, data_prop=True)
     except Exception as error:  # The checker and shape inference raise errors of their own.
         raise InputError(f"{path} is malformed: {_reason(error)}") from error
     _check_sizes(inferred, path)

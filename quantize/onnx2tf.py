@@ -14,7 +14,7 @@ from ..convert.model_file import ModelFile, nhwc_shape
 from ..convert.onnx2tf import CALIBRATION_SAMPLES
 from ..errors import ConfigError
 from ..models.config import get_config
-from .calibration import open_calibration
+from .calibration import Calibration, calibration_on
 from .foreign import DEFAULT_RANGE, open_tflite, quantize_tflite
 from .quantizer import RecipeQuantizer
 
@@ -23,11 +23,11 @@ def quantize_float_file(
     source: Path,
     out: Path,
     variant: str | None,
-    folder: Path | None,
-    input_range: tuple[float, float] | None,
+    calibration: Calibration,
+    input_range: tuple[float, float] | None = None,
     *,
-    command: str,
-    keep_failed: bool,
+    command: str = "blazeport",
+    keep_failed: bool = False,
 ) -> Manifest:
     """Quantizes a float .tflite file to int8 by its variant's recipe, or the usual one for a stranger's network.
 
@@ -35,7 +35,7 @@ def quantize_float_file(
         source: the float file.
         out: the int8 file.
         variant: which of blazeport's networks it is, or None.
-        folder: photos and videos to calibrate on; the demo photos by default.
+        calibration: photos and videos.
         input_range: values that pixel 0 and 255 are mapped to, for a stranger's network.
         command: the command line, for the manifest.
         keep_failed: keep a file that fails the gate.
@@ -43,7 +43,6 @@ def quantize_float_file(
     Raises as `open_tflite` and `quantize_tflite`.
     """
     file = open_tflite(source, variant, input_range)
-    calibration = open_calibration(folder)
     quantizer = RecipeQuantizer(file.recipe("int8"), calibration, file.config)
     return quantize_tflite(
         file,
@@ -57,20 +56,23 @@ def quantize_float_file(
 
 
 def samples_for(
-    model: ModelFile | None, variant: str | None, folder: Path | None, input_range: tuple[float, float] | None
+    model: ModelFile | None,
+    variant: str | None,
+    calibration: Calibration,
+    input_range: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Samples for onnx2tf's quantizer, and the record of what they are from.
 
     Args:
         model: the ONNX model, or None for a variant's own NHWC input.
         variant: which of blazeport's networks it is, or None.
-        folder: photos and videos; the demo photos by default.
+        calibration: photos and videos.
         input_range: values that pixel 0 and 255 are mapped to, for a stranger's network.
     Raises:
         ConfigError: the network takes no image.
         CalibrationError: too few samples can be made.
     """
-    calibration = open_calibration(folder, limit=CALIBRATION_SAMPLES)
+    calibration = calibration_on(calibration.media, limit=CALIBRATION_SAMPLES, demo=calibration.record.demo)
     if variant is not None:
         config, shape = get_config(variant), get_config(variant).input_shape
         if model is not None:
