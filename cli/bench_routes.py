@@ -190,8 +190,8 @@ def _table(records: Sequence[RouteRecord]) -> tuple[list[str], list[list[str]]]:
 
 def _difference(record: RouteRecord) -> str:
     """`exact`, or the output with the largest share of its range."""
-    outputs = {name: figures for by_name in record.differences.values() for name, figures in by_name.items()}
-    name, (largest, share) = max(outputs.items(), key=lambda each: each[1][1])
+    outputs = [(name, *figures) for by_name in record.differences.values() for name, figures in by_name.items()]
+    name, largest, share = max(outputs, key=lambda each: each[2])
     return "exact" if largest == 0 else f"{name} {largest:.2g} ({share:.1g} of its range)"
 
 

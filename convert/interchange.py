@@ -244,7 +244,7 @@ class Interchange:
 
     @functools.cached_property
     def _reference(self) -> ModelFile:
-        if self.source.official:
+        if self.source.path.suffix == ".tflite":
             return open_model(self.source.path)
         return keras_model(self.source.path, self._model)
 
@@ -263,8 +263,10 @@ class Interchange:
         failed: bytes | None = None,
     ) -> Comparison:
         source = self.source
-        called = f"the official {source.path.name}" if source.official else f"Keras with {source.path.name}"
-        comparison = compare(self._reference, candidate, self._inputs, tolerance=tolerance, reference_name=called)
+        whose = "the official" if source.official else "the source" if source.path.suffix == ".tflite" else "Keras with"
+        comparison = compare(
+            self._reference, candidate, self._inputs, tolerance=tolerance, reference_name=f"{whose} {source.path.name}"
+        )
         with kept_when_failed(failed if self._keep_failed else None, out):
             gate(comparison, out.name, budget)
         return comparison
