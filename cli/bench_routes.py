@@ -18,10 +18,7 @@ from .console import print_json, print_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ..convert.interchange import Interchange
     from ..convert.manifest import Manifest
-    from ..convert.source import Source
-    from ..quantize.calibration import Calibration
 
 _FLOATS = ("fp32", "fp16")
 _SHOWN = {"missed_percent": "missed", "extra_percent": "extra", "visible_px": "px"}
@@ -84,10 +81,13 @@ def routes(
         )
     known = json.loads(records.read_text()) if records and records.is_file() else {}
     for name in names:
-        if name not in known:
-            known[name] = dataclasses.asdict(_compare(name, int8, rounds))
-            if records:
-                write_atomic(records, json.dumps(known, indent=2) + "\n")
+        missing = name not in known
+        if missing:
+            known[name] = dataclasses.asdict(_compare(name, rounds))
+        if int8 is not None and known[name]["int8"] is None:
+            known[name]["int8"], missing = _int8(name, int8), True
+        if records and missing:
+            write_atomic(records, json.dumps(known, indent=2) + "\n")
     chosen = [RouteRecord(**known[name]) for name in names]
     columns, rows = _table(chosen)
     if docs is not None:
@@ -104,7 +104,7 @@ def _mark() -> str:
     return r"<!-- routes -->\n.*<!-- /routes -->"
 
 
-def _compare(variant: str, photos: Path | None, rounds: int) -> RouteRecord:
+def _compare(variant: str, rounds: int) -> RouteRecord:
     from ..benchmarks.latency import measure_latencies, ratio_of
     from ..convert.artifact import ArtifactWriter
     from ..convert.interchange import Interchange
@@ -140,33 +140,41 @@ def _compare(variant: str, photos: Path | None, rounds: int) -> RouteRecord:
                 }
                 for precision in _FLOATS
             },
-            int8=_int8(source, by_onnx2tf, folder, photos) if photos else None,
+            int8=None,
         )
 
 
-def _int8(source: Source, by_onnx2tf: Interchange, folder: Path, photos: Path) -> dict[str, dict[str, float]]:
+def _int8(variant: str, photos: Path) -> dict[str, dict[str, float]]:
     """Figures of three int8 files that were calibrated on the same photos: direct, and two by onnx2tf."""
+    from ..convert.artifact import ArtifactWriter
     from ..convert.inputs import find_media
+    from ..convert.interchange import Interchange
+    from ..convert.source import open_source
     from ..quantize.calibration import calibration_on
     from ..quantize.evaluate import evaluate
     from ..quantize.onnx2tf import quantize_float_file, samples_for
     from ..quantize.split import split_media
 
-    variant, heads = source.config.name, source.config.head_names
+    source = open_source(variant)
+    heads, by_onnx2tf = source.config.head_names, Interchange(source)
     split = split_media(find_media(photos))
-    calibration: Calibration = calibration_on(split.calibration)
-    files = {way: folder / f"{variant}.{number}.int8.tflite" for number, way in enumerate(_INT8_COLUMNS)}
-    direct, ours, theirs = files.values()
-    quantize_float_file(folder / f"{variant}.direct.fp32.tflite", direct, variant, calibration)
-    quantize_float_file(folder / f"{variant}.onnx2tf.fp32.tflite", ours, variant, calibration)
-    by_onnx2tf.write_tflite(theirs, heads, "int8", **samples_for(None, variant, calibration))
+    calibration = calibration_on(split.calibration)
     figures: dict[str, dict[str, float]] = {}
-    for way, path in files.items():
-        group = evaluate(path, source.path, split.evaluation, side="all").photos
-        measured = {} if group is None else group.candidate
-        figures[way] = {
-            name: value for name in _SHOWN if name in measured and (value := measured[name].value) is not None
-        }
+    with tempfile.TemporaryDirectory(prefix="blazeport-") as name:
+        direct, ours, theirs = (Path(name) / f"{variant}.{number}.int8.tflite" for number in range(3))
+        ArtifactWriter(source).write(direct.with_suffix(".float.tflite"), heads, "fp32")
+        by_onnx2tf.write_tflite(ours.with_suffix(".float.tflite"), heads, "fp32")
+        for path in (direct, ours):
+            quantize_float_file(path.with_suffix(".float.tflite"), path, variant, calibration)
+        by_onnx2tf.write_tflite(theirs, heads, "int8", **samples_for(None, variant, calibration))
+        for way, path in zip(_INT8_COLUMNS, (direct, ours, theirs), strict=True):
+            group = evaluate(path, source.path, split.evaluation, side="all").photos
+            measured = {} if group is None else group.candidate
+            figures[way] = {
+                figure: value
+                for figure in _SHOWN
+                if figure in measured and (value := measured[figure].value) is not None
+            }
     return figures
 
 

@@ -62,6 +62,7 @@ class Interchange:
         self._media = media
         self._command = command
         self._keep_failed = keep_failed
+        self._float_files: dict[tuple[str, ...], dict[str, bytes]] = {}
 
     def heads(self, spec: str) -> tuple[str, ...]:
         """The outputs that a heads spec names; `all` means all that a file of the user's has.
@@ -170,18 +171,7 @@ class Interchange:
         Raises as `write_onnx`.
         """
         check_precision(precision, samples)
-        source = self.source
-        with tempfile.TemporaryDirectory(prefix="blazeport-") as folder:
-            path = Path(folder) / f"{source.config.name}.onnx"
-            path.write_bytes(self._onnx(heads, DEFAULT_OPSET, "nhwc"))
-            files = onnx2tf_files(
-                read_onnx(path),
-                keep_layout=True,
-                config=source.config,
-                licence=source.licence,
-                author=source.author,
-                calibration=None if samples is None else {"image": samples},
-            )
+        files = self._by_onnx2tf(heads, samples)
         content = files[precision]
         if precision == "fp16" and not self._weights_are_fp16:
             self._compare(tflite_model(out, files["fp32"]), out, tolerance=tolerance)
@@ -230,6 +220,25 @@ class Interchange:
         model = self._model
         with progress.step(f"Converting {source.config.name} to ONNX"):
             return to_onnx(model, source.config, heads, opset=opset, layout=layout, facts=facts)
+
+    def _by_onnx2tf(self, heads: tuple[str, ...], samples: Sequence[np.ndarray] | None) -> dict[str, bytes]:
+        """Precision → content; float files are made once."""
+        if samples is None and heads in self._float_files:
+            return self._float_files[heads]
+        source = self.source
+        with tempfile.TemporaryDirectory(prefix="blazeport-") as folder:
+            path = Path(folder) / f"{source.config.name}.onnx"
+            path.write_bytes(self._onnx(heads, DEFAULT_OPSET, "nhwc"))
+            files = onnx2tf_files(
+                read_onnx(path),
+                keep_layout=True,
+                config=source.config,
+                licence=source.licence,
+                author=source.author,
+                calibration=None if samples is None else {"image": samples},
+            )
+        self._float_files[heads] = files
+        return files
 
     def _keras_cost(self, heads: tuple[str, ...]) -> Cost:
         """Layers, parameters and multiply-accumulates; convolutions are all that multiplies in these networks."""
