@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -110,8 +111,11 @@ def test_by_onnx2tf_the_file_is_named_small_and_without_transposes(face_by_onnx2
     assert comparison.parity.exact
 
 
-def test_the_whole_round_is_one_command_offline_and_leaves_nothing_behind(elsewhere: Path, tmp_path: Path, official):
-    temporary = set(Path("/tmp").glob("blazeport-*"))
+def test_the_whole_round_is_one_command_offline_and_leaves_nothing_behind(
+    elsewhere: Path, tmp_path: Path, official, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     source = shutil.copy(official(FACE), tmp_path / f"{FACE}.tflite")
     done("convert", source, "--via", "onnx2tf", "--precision", "fp32", "-o", tmp_path / "out")
     assert files_below(elsewhere) == []
@@ -119,7 +123,7 @@ def test_the_whole_round_is_one_command_offline_and_leaves_nothing_behind(elsewh
     manifest = read_manifest(tmp_path / "out" / f"{FACE}.fp32.json")
     assert manifest.parity.reference == f"the official {FACE}.tflite"
     assert max(output.relative for output in manifest.parity.outputs) <= 1e-5
-    assert set(Path("/tmp").glob("blazeport-*")) == temporary
+    assert files_below(tmp_path / "temporary") == []
 
 
 @pytest.mark.parametrize("method", ["blazeport", "onnx2tf"])
