@@ -174,7 +174,7 @@ class Interchange:
         files = self._by_onnx2tf(heads, samples)
         content = files[precision]
         if precision == "fp16" and not self._weights_are_fp16:
-            self._compare(tflite_model(out, files["fp32"]), out, tolerance=tolerance)
+            self._compare(tflite_model(out, files["fp32"]), out, tolerance=tolerance, failed=content)
         with temporary_path(out) as path:
             path.write_bytes(content)
             candidate = tflite_model(out, content)

@@ -15,10 +15,10 @@ from ..models.cost import cost_of
 from ..weights.reader import read_tflite
 from ..weights.sources import OFFICIAL
 from .artifact import gate_limit
-from .compare import ROUNDING, compare, comparison_inputs, gate
+from .compare import ROUNDING, Comparison, compare, comparison_inputs, gate
 from .describe import describe
 from .manifest import CalibrationRecord, Manifest, WeightsRecord
-from .model_file import ModelFile, onnx_model, tflite_model
+from .model_file import ModelFile, Values, onnx_model, tflite_model
 from .onnx import Layout, require
 from .onnx2tf import TOOLS, onnx2tf_files
 from .onnx_file import OnnxFile
@@ -83,13 +83,12 @@ def convert_onnx(
     content, candidate = files[precision], tflite_model(out, files[precision])
     cost = cost_of(read_tflite(content))
     inputs = comparison_inputs(reference, media, gate_limit(cost.macs), input_range=input_range)
-    called = f"the source {file.path.name}"
     budget: Budget | Literal["float"] | None = None if precision == "int8" else "float"
-    if precision == "fp16" and not _onnx_weights_are_fp16(file):
-        budget = ROUNDING
-        gate(compare(reference, tflite_model(out, files["fp32"]), inputs, tolerance=tolerance), out.name)
-    comparison = compare(reference, candidate, inputs, tolerance=tolerance, reference_name=called)
     with kept_when_failed(content if keep_failed else None, out):
+        if precision == "fp16" and not _onnx_weights_are_fp16(file):
+            budget = ROUNDING
+            gate(_compared(reference, tflite_model(out, files["fp32"]), inputs, tolerance), out.name)
+        comparison = _compared(reference, candidate, inputs, tolerance)
         gate(comparison, out.name, budget)
     weights = WeightsRecord(
         file=file.path.name,
@@ -117,6 +116,13 @@ def convert_onnx(
         path.write_bytes(content)
         place(path, out, manifest)
     return manifest
+
+
+def _compared(
+    reference: ModelFile, candidate: ModelFile, inputs: Sequence[Values], tolerance: float | None
+) -> Comparison:
+    called = f"the source {reference.path.name}"
+    return compare(reference, candidate, inputs, tolerance=tolerance, reference_name=called)
 
 
 def _keeps_layout(reference: ModelFile, layout: Layout | None, config: VariantConfig | None) -> bool:
