@@ -41,6 +41,7 @@ def convert_by_onnx2tf(
     from ..convert.onnx_file import read_onnx
     from ..convert.onnx_route import convert_onnx
     from ..convert.source import open_source
+    from ..errors import ConfigError
     from ..quantize.calibration import open_calibration
     from ..quantize.onnx2tf import quantize_float_file, samples_for
 
@@ -57,8 +58,14 @@ def convert_by_onnx2tf(
                 **shared, **options,
             )  # fmt: skip
 
-        config = model.config if file.variant else None
-        variant = config.name if config else None
+        variant = file.variant if model.config else None
+        if variant is not None and input_range is not None:
+            raise ConfigError(f"{source} is {variant}, whose input range is known. Leave --input-range away.")
+        if variant is None and precision == "int8" and method == "blazeport":
+            if model.image_layout is None:
+                raise ConfigError(f"int8 needs one image input of 3 channels. {source} has another; take fp32 or fp16.")
+            if model.image_layout == "nchw" and layout != "nhwc":
+                raise ConfigError(f"{source} takes NCHW images, and blazeport quantizes NHWC: add --layout nhwc.")
     else:
         opened = open_source(source, variant)
         writer = Interchange(opened, **shared)  # type: ignore[arg-type]
@@ -76,7 +83,7 @@ def convert_by_onnx2tf(
     else:
         photos = open_calibration(calibration)
         with tempfile.TemporaryDirectory(prefix="blazeport-") as folder:
-            float_path = Path(folder) / f"{path.stem}.fp32.tflite"
+            float_path = Path(folder) / f"{Path(source).stem}.tflite"
             float_manifest = write(float_path, "fp32")
             manifest = quantize_float_file(
                 float_path, path, variant, photos, input_range, command=command_line(), keep_failed=keep_failed

@@ -19,15 +19,16 @@ def model(nodes, inputs, outputs, constants=(), *, opset: int = 17, ir_version: 
     return helper.make_model(graph, opset_imports=imports, ir_version=ir_version)
 
 
-def convolutional(*, size: int = 48, scale: float = 1.0):
-    """NCHW, like PyTorch's: Conv, PRelu, residual Conv, GlobalAveragePool, Gemm; outputs `heat map` and `flag`."""
+def convolutional(*, size: int = 48, plain: bool = False):
+    """NCHW, like PyTorch's: Conv, PRelu, residual Conv, GlobalAveragePool, Gemm; outputs `heat map` and `flag`.
+
+    `plain` has a Relu instead, and no `flag`.
+    """
     rng = np.random.default_rng(0)
 
     def constant(name: str, *shape: int):
         fan_in = max(1, int(np.prod(shape[1:])))
-        return numpy_helper.from_array(
-            (scale * rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32), name
-        )
+        return numpy_helper.from_array((rng.standard_normal(shape) * np.sqrt(2 / fan_in)).astype(np.float32), name)
 
     constants = [
         constant("stem.weight", 16, 3, 3, 3),
@@ -50,6 +51,11 @@ def convolutional(*, size: int = 48, scale: float = 1.0):
         helper.make_node("Flatten", ["pooled"], ["flat"]),
         helper.make_node("Gemm", ["flat", "flag.weight", "flag.bias"], ["flag"], transB=1),
     ]
+    if plain:
+        nodes = [nodes[0], helper.make_node("Relu", ["stem"], ["active"]), *nodes[2:5]]
+        constants = [each for each in constants if each.name[:4] not in ("slop", "flag")]
+        heat = float_input("heat map", 1, 5, size // 2, size // 2)
+        return model(nodes, [float_input("in/put.1", 1, 3, size, size)], [heat], constants)
     return model(
         nodes,
         [float_input("in/put.1", 1, 3, size, size)],

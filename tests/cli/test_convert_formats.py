@@ -269,6 +269,33 @@ def test_a_model_that_cannot_be_converted_writes_nothing(elsewhere: Path, make, 
     assert not (elsewhere / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("make", "options", "reason"),
+    [
+        (strangers.vectors, ["--precision", "int8"], "int8 needs one image input of 3 channels"),
+        (strangers.vectors, ["--layout", "nhwc"], "--layout goes with one image input of 3 channels"),
+        (strangers.convolutional, ["--precision", "int8"], "blazeport quantizes NHWC: add --layout nhwc."),
+    ],
+    ids=["int8", "layout", "int8 nchw"],
+)
+def test_options_that_a_strangers_model_cannot_have_are_one_line(
+    elsewhere: Path, make, options: list[str], reason: str
+):
+    strangers.save(make(), elsewhere / "x.onnx")
+    result = blazeport("convert", "x.onnx", *options)
+    assert result.exit_code == 1
+    assert reason in result.stderr.splitlines()[-1]
+    assert files_below(elsewhere) == ["x.onnx"]
+
+
+def test_a_strangers_image_network_becomes_int8(tmp_path: Path, caplog):
+    source = strangers.save(strangers.convolutional(plain=True), tmp_path / "x.onnx")
+    done("convert", source, "--layout", "nhwc", "--precision", "int8", "-o", tmp_path / "out" / "x.tflite")
+    manifest = read_manifest(tmp_path / "out" / "x.json")
+    assert (manifest.variant, manifest.method, manifest.weights.file) == ("x", "blazeport", "x.onnx")
+    assert manifest.int8_mac_share == 1.0
+
+
 def test_a_folder_that_is_no_saved_model_is_not_replaced(tmp_path: Path):
     (tmp_path / "x.saved_model").mkdir()
     (tmp_path / "x.saved_model" / "mine.txt").write_text("mine")
