@@ -101,7 +101,7 @@ def routes(
 
 
 def _mark() -> str:
-    return r"<!-- routes -->\n.*<!-- /routes -->"
+    return r"<!-- routes -->\n.*?<!-- /routes -->"
 
 
 def _compare(variant: str, rounds: int) -> RouteRecord:
