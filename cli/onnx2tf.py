@@ -45,7 +45,7 @@ def convert_by_onnx2tf(
     from ..quantize.calibration import open_calibration
     from ..quantize.onnx2tf import quantize_float_file, samples_for
 
-    shared = {"command": command_line(), "keep_failed": keep_failed, "media": media}
+    shared: dict[str, Any] = {"command": command_line(), "keep_failed": keep_failed, "media": media}
     write: Callable[..., Manifest]
     if source.endswith(".onnx"):
         file = read_onnx(Path(source))
@@ -68,7 +68,7 @@ def convert_by_onnx2tf(
                 raise ConfigError(f"{source} takes NCHW images, and blazeport quantizes NHWC: add --layout nhwc.")
     else:
         opened = open_source(source, variant)
-        writer = Interchange(opened, **shared)  # type: ignore[arg-type]
+        writer = Interchange(opened, **shared)
         names = writer.heads(heads)
         path = output_path(out, default_name(opened, names, precision))
 

@@ -226,7 +226,7 @@ def _spec(value: Any, path: Path) -> TensorSpec:
         dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{value.name!r} of {path} has element type {kind.elem_type}, which is unknown.") from error
-    return TensorSpec(shape=tuple(sizes), dtype=dtype)
+    return TensorSpec(shape=tuple(map(int, sizes)), dtype=dtype)
 
 
 def _check_sizes(inferred: Any, path: Path) -> None:
