@@ -87,6 +87,15 @@ def test_heads_layout_and_opset_can_be_chosen(tmp_path: Path, official):
     assert by_name["presence"].max_abs <= 5e-5
 
 
+def test_export_writes_onnx_files_that_are_not_up_to_date(tmp_path: Path):
+    for word in ("wrote", "up to date"):
+        result = done("export", "--to", "onnx", "--variants", FACE, "-o", tmp_path)
+        assert f"{word}  {tmp_path / FACE}.onnx" in result.stderr
+    assert files_below(tmp_path) == [f"{FACE}.onnx", f"{FACE}.onnx.json"]
+    refused = blazeport("export", "--to", "onnx", "--precisions", "fp16", "-o", tmp_path)
+    assert "ONNX files are fp32" in refused.stderr
+
+
 # --- onnx2tf ----------------------------------------------------------------------------------------------------------
 
 
