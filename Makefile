@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup export test lint typecheck bench bench-peer report tflite-runtime android-runner android-bench \
+.PHONY: help setup export export-onnx test lint typecheck bench bench-peer report tflite-runtime android-runner android-bench \
 	test-device clean
 
 PYTHON := .venv/bin/python
@@ -28,6 +28,9 @@ setup: .venv/.weights ## Make the environment (.venv) and fetch the official wei
 export: setup ## Write TFLite files and manifests (VARIANTS= HEADS= PRECISIONS= CALIBRATION= EVALUATE= OUT=)
 	@$(BLAZEPORT) export $(if $(VARIANTS),--variants "$$VARIANTS") $(if $(HEADS),--heads "$$HEADS") \
 		$(if $(PRECISIONS),--precisions "$$PRECISIONS") $(if $(CALIBRATION),--calibration "$$CALIBRATION") $(if $(EVALUATE),--evaluate "$$EVALUATE") -o "$$OUT"
+
+export-onnx: setup ## Write ONNX files and manifests (VARIANTS= HEADS= OUT=)
+	@$(BLAZEPORT) export --to onnx $(if $(VARIANTS),--variants "$$VARIANTS") $(if $(HEADS),--heads "$$HEADS") -o "$$OUT"
 
 test: setup ## Run the whole test suite
 	@$(PYTHON) -m pytest

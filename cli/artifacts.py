@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Iterable
@@ -33,8 +34,27 @@ OUT_OPTION = click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path(),
-    help="The .tflite file, or a folder for it.  [default: the current folder]",
+    help="The file, or a folder for it.  [default: the current folder]",
 )
+
+
+class _Range(click.ParamType):
+    """Two numbers, joined with a comma: what pixel 0 and pixel 255 become."""
+
+    name = "LOW,HIGH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
+        """Reads the two numbers."""
+        try:
+            low, high = (float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"Expected two numbers, e.g. -1,1. Received: {value!r}.", param, ctx)
+        if not (math.isfinite(high - low) and low < high):
+            self.fail(f"Expected two rising numbers, e.g. -1,1. Received: {value!r}.", param, ctx)
+        return low, high
+
+
+INPUT_RANGE = _Range()
 
 
 def media_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -43,8 +63,8 @@ def media_option(name: str, text: str) -> Callable[[Callable[..., Any]], Callabl
 
 
 def output_path(out: Path, name: str) -> Path:
-    """Where to write: `out` when it is a .tflite file, else `name` in the folder `out`."""
-    return out if out.suffix == ".tflite" else out / name
+    """Where to write: `out` when it has the ending of `name`, else `name` in the folder `out`."""
+    return out if out.suffix == Path(name).suffix else out / name
 
 
 def command_line() -> str:

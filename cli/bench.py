@@ -11,6 +11,7 @@ from .bench_compare import compare, gate
 from .bench_cost import ops, pipeline, scaling
 from .bench_host import host, megabytes
 from .bench_report import report
+from .bench_routes import routes
 from .bench_table import table
 from .console import print_json, print_table
 
@@ -25,7 +26,7 @@ def bench() -> None:
     """
 
 
-for command in (host, compare, gate, ops, scaling, pipeline, table, report):
+for command in (host, compare, gate, ops, scaling, pipeline, table, report, routes):
     bench.add_command(command)
 
 

@@ -14,7 +14,7 @@ from .console import print_json
 
 if TYPE_CHECKING:
     from ..benchmarks.latency import LatencyCache, Ratio
-    from ..quantize.export import Exported
+    from ..quantize.export import Exported, ExportPlan
 
 
 @click.command()
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     "--evaluate", "Measure quantized files at their task on photos of DIR: figures in the manifests, one page."
 )
 @click.option("--latency/--no-latency", default=True, show_default=True, help="Measure time against the official file.")
+@click.option(
+    "--to",
+    "target",
+    type=click.Choice(["tflite", "onnx"]),
+    default="tflite",
+    show_default=True,
+    help="Format; ONNX files are fp32.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the manifests and time ratios as JSON.")
 @click.option(
     "-o",
@@ -42,10 +50,11 @@ def export(
     calibration: Path | None,
     evaluate: Path | None,
     latency: bool,
+    target: str,
     as_json: bool,
     out: Path,
 ) -> None:
-    """Write TFLite files and manifests for many variants and precisions; only what changed is built again.
+    """Write TFLite or ONNX files and manifests for many variants and precisions; only what changed is built again.
 
     With --evaluate, two thirds of DIR, by the hash of each file, are measured on and never calibrated on. The figures
     go into the manifests and into accuracy.html.
@@ -54,14 +63,21 @@ def export(
     Example:
       blazeport export -o build/export
       blazeport export --variants pose_landmark_lite --heads tracking --precisions fp16,int8 --calibration photos/
+      blazeport export --to onnx --variants pose_landmark_lite
     """
     from ..benchmarks.latency import LatencyCache
+    from ..errors import ConfigError
     from ..quantize.export import ExportPlan
     from ..quantize.export import export as run_export
 
     given = {"variants": variants, "heads": heads, "precisions": precisions}
     chosen = {name: tuple(re.split(r"[,\s]+", value.strip(", "))) for name, value in given.items() if value}
     plan = ExportPlan(**chosen, calibration=calibration, evaluation=evaluate)
+    if target == "onnx":
+        if precisions or calibration or evaluate:
+            raise ConfigError("ONNX files are fp32: --precisions, --calibration and --evaluate go with --to tflite.")
+        _export_onnx(plan, out, as_json=as_json)
+        return
     artifacts = []
     for artifact in run_export(plan, out, command=command_line()):
         click.echo(f"{'wrote' if artifact.rebuilt else 'up to date'}  {artifact.path}", err=True)
@@ -76,6 +92,20 @@ def export(
         ((artifact.manifest, _ratio(artifact, cache)) for artifact in artifacts),
         with_latency=latency,
     )
+
+
+def _export_onnx(plan: ExportPlan, out: Path, *, as_json: bool) -> None:
+    from ..convert.interchange import export_onnx
+
+    manifests = []
+    for variant in plan.variants:
+        for path, manifest, rebuilt in export_onnx(variant, plan.heads_of(variant), out, command=command_line()):
+            click.echo(f"{'wrote' if rebuilt else 'up to date'}  {path}", err=True)
+            manifests.append(manifest)
+    if as_json:
+        print_json([dataclasses.asdict(manifest) for manifest in manifests])
+        return
+    print_manifests(((manifest, None) for manifest in manifests), with_latency=False)
 
 
 def _record(artifact: Exported, cache: LatencyCache) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from ..convert.precisions import CALIBRATED_PRECISIONS, QUANTIZED_PRECISIONS, Io
 from .artifacts import (
     HEADS_OPTION,
+    INPUT_RANGE,
     KEEP_FAILED_OPTION,
     OUT_OPTION,
     VARIANT_OPTION,
@@ -25,22 +25,6 @@ if TYPE_CHECKING:
     from ..quantize.calibration import Calibration
     from ..quantize.foreign import TfliteSource
     from ..quantize.recipes import Spared
-
-
-class _Range(click.ParamType):
-    """Two numbers, joined with a comma: what pixel 0 and pixel 255 become."""
-
-    name = "LOW,HIGH"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, float]:
-        """Reads the two numbers."""
-        try:
-            low, high = (float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"Expected two numbers, e.g. -1,1. Received: {value!r}.", param, ctx)
-        if not (math.isfinite(high - low) and low < high):
-            self.fail(f"Expected two rising numbers, e.g. -1,1. Received: {value!r}.", param, ctx)
-        return low, high
 
 
 @click.command()
@@ -85,7 +69,7 @@ class _Range(click.ParamType):
 )
 @click.option(
     "--input-range",
-    type=_Range(),
+    type=INPUT_RANGE,
     help="Values that pixel 0 and 255 become, for a .tflite file of another network.  [default: 0,1]",
 )
 @KEEP_FAILED_OPTION

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from ..errors import ConversionError
 
 SIGNATURE_KEY = "serving_default"
 # schema.fbs: `data:[ubyte] (force_align: 16)`, which the generated Python code does not do.
@@ -41,19 +44,69 @@ def finish(content: bytes, output_names: tuple[str, ...], metadata: Mapping[str,
         metadata: entries to add, name → content.
     """
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-    graph = model.subgraphs[0]
     (signature,) = model.signatureDefs
     tensors = {entry.name.decode(): entry.tensorIndex for entry in signature.outputs}
     outputs = [tensors[f"output_{number}"] for number in range(len(output_names))]
-    graph.outputs = np.array(outputs, dtype=np.int32)
-    graph.name = "main"
-    _shorten_names(graph.tensors, taken=("image", *output_names))
-    named = {"image": int(graph.inputs[0]), **dict(zip(output_names, outputs, strict=True))}
-    for name, index in named.items():
-        graph.tensors[index].name = name
-    set_signature(model, {"image": named["image"]}, {name: named[name] for name in output_names})
+    _name(model, {"image": int(model.subgraphs[0].inputs[0])}, dict(zip(output_names, outputs, strict=True)))
     _append_metadata(model, metadata)
     return pack(model)
+
+
+def finish_foreign(
+    content: bytes, inputs: Mapping[str, str], outputs: Mapping[str, int], metadata: Mapping[str, bytes]
+) -> bytes:
+    """As `finish`, for a file of TensorFlow's converter that another program called.
+
+    Args:
+        content: the file; its outputs are numbered by their tensors' names, or by those of its signature.
+        inputs: name of an input's tensor → the name it gets.
+        outputs: name an output gets → its number; also the order of the finished file.
+        metadata: entries to add, name → content.
+    Raises:
+        ConversionError: the inputs or outputs cannot be told apart.
+    """
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+    graph = model.subgraphs[0]
+    given = {_plain_name(graph.tensors[index].name): int(index) for index in graph.inputs}
+    numbered = {_number(graph.tensors[index].name): int(index) for index in graph.outputs}
+    for signature in model.signatureDefs or []:
+        given |= {entry.name.decode(): entry.tensorIndex for entry in signature.inputs}
+        numbered |= {_number(entry.name): entry.tensorIndex for entry in signature.outputs}
+    if not (inputs.keys() <= given.keys() and set(outputs.values()) <= numbered.keys()):
+        raise ConversionError(
+            f"The converter's file has the inputs {', '.join(given)} and {len(graph.outputs)} outputs; expected the "
+            f"inputs {', '.join(inputs)} and {len(outputs)} outputs."
+        )
+    _name(
+        model,
+        {name: given[origin] for origin, name in inputs.items()},
+        {name: numbered[number] for name, number in outputs.items()},
+    )
+    _append_metadata(model, metadata)
+    return pack(model)
+
+
+def _name(model: Any, inputs: Mapping[str, int], outputs: Mapping[str, int]) -> None:
+    """Names inputs and outputs, orders them, and writes the signature."""
+    graph = model.subgraphs[0]
+    graph.inputs, graph.outputs = (np.array(list(side.values()), dtype=np.int32) for side in (inputs, outputs))
+    graph.name = "main"
+    named = {**inputs, **outputs}
+    _shorten_names(graph.tensors, taken=tuple(named))
+    for name, index in named.items():
+        graph.tensors[index].name = name
+    set_signature(model, inputs, outputs)
+
+
+def _plain_name(name: bytes) -> str:
+    """Of an input: without the prefix of a signature and the number of a tensor."""
+    return name.decode().removeprefix("serving_default_").partition(":")[0]
+
+
+def _number(name: bytes) -> int:
+    """Of an output: `Identity` and `call:0` are 0, `Identity_1`, `call:1` and `output_1` are 1."""
+    digits = re.search(r"[_:](\d+)$", name.decode())
+    return int(digits[1]) if digits else 0
 
 
 def add_metadata(content: bytes, metadata: Mapping[str, bytes]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -86,14 +87,14 @@ class Manifest:
         size_bytes: of the artifact.
         input: the image input; `meaning` tells the range.
         outputs: one record per output.
-        ops: operators that run.
+        ops: operators that run; of a Keras or SavedModel file, layers.
         params: weights and biases.
         macs: multiply-accumulates per inference.
         int8_mac_share: share of them that run in int8, read back from the file.
         weights: where the weights are from.
         calibration: None for float and dynamic-range files.
         method: how a calibrated file was quantized: `blazeport` by a recipe, `tflite` by TensorFlow's own quantizer,
-            `litert` by the LiteRT quantizer.
+            `litert` by the LiteRT quantizer, `onnx2tf` by onnx2tf.
         recipe: the recipe, where there is one.
         parity: the comparison that the file passed before it got its name.
         fingerprint: hash of everything that decides the file's content; with an equal one no rebuild is needed.
@@ -158,10 +159,10 @@ def read_manifest(path: Path) -> Manifest:
         ) from error
 
 
-def tool_versions() -> dict[str, str]:
-    """Name → version of the installed packages that decide a file's content."""
+def tool_versions(also: Sequence[str] = ()) -> dict[str, str]:
+    """Name → version of the installed packages that decide a file's content; `also` names further ones."""
     versions = {"python": platform.python_version()}
-    for name in _TOOLS:
+    for name in (*_TOOLS, *also):
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from .. import progress
 from ..errors import ParityError, ShapeError
 
 Runner = Callable[[np.ndarray], Mapping[str, np.ndarray]]
+Given = TypeVar("Given")  # what a network is given: an image, or input name → array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,12 @@ FLOAT_NOISE = Budget(metric="mean_relative", limit=1e-4)
 
 
 def measure(
-    reference: Runner, candidate: Runner, inputs: Sequence[np.ndarray], names: Sequence[str], *, reference_name: str
+    reference: Callable[[Given], Mapping[str, np.ndarray]],
+    candidate: Callable[[Given], Mapping[str, np.ndarray]],
+    inputs: Sequence[Given],
+    names: Sequence[str],
+    *,
+    reference_name: str,
 ) -> Parity:
     """Runs both on every input and compares output by output.
 

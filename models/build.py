@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..weights.fetch import official_file
-from ..weights.reader import read_tflite
+from ..weights.reader import TfliteGraph, read_tflite
 from .blocks import Network
 from .config import FaceDetectorConfig, PoseDetectorConfig, PoseLandmarkConfig, VariantConfig, get_config
 from .face_detector import build_face_detector
@@ -57,8 +57,24 @@ def build_model(variant: str, weights: str | Path | None = "official") -> Any:
         import_state(network.model, config, read_checkpoint(weights), str(weights))
     elif weights is not None:
         path = weights if isinstance(weights, Path) else official_file(variant)
-        import_weights(network, read_tflite(path))
+        graph = read_tflite(path)
+        network = _with_heads_of(graph, network)
+        import_weights(network, graph)
     return network.model
+
+
+def _with_heads_of(graph: TfliteGraph, network: Network) -> Network:
+    """The network with the heads that a file has, where it is one of blazeport's exports that lacks some."""
+    signed = {} if graph.signature is None else graph.signature["outputs"]
+    heads = [name for name in network.config.head_names if name in signed]
+    if len(heads) in (0, len(network.config.heads)):
+        return network
+    layers = {layer.name: layer for layer in network.model.layers}
+    outputs = {name: layers[name].output for name in heads}
+    model = keras.Model(network.model.inputs, outputs, name=network.model.name)
+    kept = {layer.name for layer in model.layers}
+    convolutions = tuple(layer for layer in network.convolutions if layer.name in kept)
+    return Network(config=network.config, model=model, convolutions=convolutions)
 
 
 def load_keras(path: Path) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,9 @@ _FOLDED = ("DEQUANTIZE", "DENSIFY")
 def import_weights(network: Network, graph: TfliteGraph) -> None:
     """Assigns every weight of `graph` to `network`.
 
-    The graph's convolutions, in file order, are paired with the network's, in creation order. Kind, stride and kernel
-    shape must agree; two neighbours of equal shape that were swapped show only in the parity test.
+    The graph's convolutions, in file order, are paired with the network's, in creation order; those of blazeport's own
+    exports, which have another order, by the names of their tensors. Kind, stride and kernel shape must agree; two
+    neighbours of equal shape that were swapped show only in the parity test.
 
     Args:
         network: receives the weights; untouched when anything does not fit.
@@ -28,8 +31,8 @@ def import_weights(network: Network, graph: TfliteGraph) -> None:
         WeightsError: a convolution that does not fit, a weight of the file that was not used, or a variable of the
             network that got no weight; all leftovers are named.
     """
-    operations = [op for op in graph.ops if op.kind in _KINDS]
     layers = network.convolutions
+    operations = _in_creation_order([op for op in graph.ops if op.kind in _KINDS], graph, layers)
     for number, (layer, op) in enumerate(zip(layers, operations, strict=False)):
         if problem := _mismatch(layer, op, graph):
             raise WeightsError(
@@ -53,6 +56,26 @@ def import_weights(network: Network, graph: TfliteGraph) -> None:
     for layer, op in zip(layers, operations, strict=True):
         kernel = np.transpose(graph.constant(op.inputs[1]), (1, 2, 3, 0))
         layer.set_weights([kernel, graph.constant(op.inputs[2])])
+
+
+def _in_creation_order(operations: list[Op], graph: TfliteGraph, layers: Sequence[Any]) -> list[Op]:
+    """The operators in the order of `layers` where their tensors' names say which layer each is, else as given."""
+    names = {layer.name: place for place, layer in enumerate(layers)}
+    places = [_place(op, graph, names) for op in operations]
+    if None in places or len(set(places)) != len(layers):
+        return operations
+    return [op for _, op in sorted(zip(places, operations, strict=True), key=lambda pair: pair[0] or 0)]
+
+
+def _place(op: Op, graph: TfliteGraph, names: Mapping[str, int]) -> int | None:
+    """The place of the layer that gave an operator's kernel or output its name in blazeport's exports, or None."""
+    for index in (*op.inputs[1:2], *op.outputs[:1]):
+        name = re.sub(r"_\d+$", "", graph.tensors[index].name)
+        block = re.sub(r"_relu6?$", "", name)  # An activation that was fused into the operator.
+        for candidate in (name, block, f"{block}_pointwise"):
+            if candidate in names:
+                return names[candidate]
+    return None
 
 
 def _mismatch(layer: Any, op: Op, graph: TfliteGraph) -> str | None:

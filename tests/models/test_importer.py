@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from blazeport.errors import WeightsError
 from blazeport.models.blocks import Network
-from blazeport.models.build import build_network
-from blazeport.models.config import FACE_DETECTION_SHORT_RANGE, VARIANTS, get_config
+from blazeport.models.build import build_model, build_network
+from blazeport.models.config import FACE_DETECTION_SHORT_RANGE, VARIANTS, get_config, resolve_heads
 from blazeport.models.importer import import_weights
 from blazeport.models.keras_api import keras
 from blazeport.weights.fetch import official_file
 from blazeport.weights.reader import TfliteGraph, named_arrays, read_tflite
-from real_networks import network
+from real_networks import exported, network
 from tflite_surgery import read, write
 
 CONVOLUTION_KINDS = {"CONV_2D": "Conv2D", "DEPTHWISE_CONV_2D": "DepthwiseConv2D"}
@@ -48,6 +49,23 @@ def test_every_constant_of_the_official_file_is_a_weight_of_its_layer(variant: s
         placed |= {graph.storage(index) for index in op.inputs[1:3]}
     assert len(placed) == len(named_arrays(graph))
     assert placed == {tensor.index for tensor in graph.tensors if tensor.is_constant and tensor.dtype[:5] == "float"}
+
+
+# --- blazeport's own exports ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "heads"),
+    [*((name, "all") for name in VARIANTS if name != "pose_landmark_heavy"), ("pose_landmark_lite", "landmarks")],
+)
+def test_an_export_gives_the_same_weights_again(variant: str, heads: str, tmp_path: Path):
+    (tmp_path / "x.tflite").write_bytes(exported(variant, heads, "fp16"))
+    model = build_model(variant, tmp_path / "x.tflite")
+    assert set(model.output) == set(resolve_heads(get_config(variant), heads))
+    layers = {layer.name: layer for layer in network(variant).model.layers}
+    for layer in model.layers:
+        for expected, received in zip(layers[layer.name].get_weights(), layer.get_weights(), strict=True):
+            np.testing.assert_array_equal(received, expected)
 
 
 # --- files that do not fit --------------------------------------------------------------------------------------------
