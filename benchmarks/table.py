@@ -90,9 +90,8 @@ def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> 
         cells = [f"`{variant}`", ", ".join(heads), str(threads)]
         cells.append(f"{_size(baseline)}, {_ms(baseline.median_us)}" if baseline else "–")
         for precision in precisions:
-            record = found.get(precision)
-            ratio = _ratio(record, baseline) if record else None
-            cells += [_size(record) if record else "–", _with_interval(ratio)]
+            file = found.get(precision)
+            cells += ["–", "–"] if file is None else [_size(file), _with_interval(_ratio(file, baseline))]
         lines.append(_cells(cells))
     return lines
 
