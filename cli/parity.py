@@ -103,4 +103,5 @@ def _print(comparison: Comparison) -> None:
 
 def _allowed(comparison: Comparison, name: str) -> str:
     budget = comparison.budgets[name]
-    return f"{budget.limit:g}" if budget.metric == "max_abs" else f"{budget.limit:g} of range"
+    words = {"max_abs": "", "relative": " of range", "mean_relative": " of range, mean"}
+    return f"{budget.limit:g}{words[budget.metric]}"
