@@ -14,6 +14,7 @@ from ..weights.reader import read_tflite
 from .artifact import code_sha256, tensor_record
 from .manifest import CalibrationRecord, Manifest, TensorRecord, WeightsRecord, tool_versions
 from .model_file import ModelFile
+from .on_device import decoding_of
 from .parity import Parity
 from .source import NOT_STATED
 
@@ -81,6 +82,7 @@ def describe(
         size_bytes=len(content),
         input=image,
         outputs=tuple(outputs),
+        decoding=decoding_of(network) if isinstance(network, VariantConfig) else None,
         ops=cost.ops,
         params=cost.params,
         macs=cost.macs,

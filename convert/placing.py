@@ -11,7 +11,9 @@ from pathlib import Path
 
 from ..errors import OutputError, ParityError
 from ..files import atomic_path
+from ..models.config import VARIANTS
 from .manifest import Manifest
+from .on_device import anchors_beside
 
 _log = logging.getLogger(__name__)
 
@@ -43,9 +45,10 @@ def temporary_path(out: Path) -> Iterator[Path]:
 
 
 def place(path: Path, out: Path, manifest: Manifest) -> None:
-    """Gives a finished file or folder its name, with its manifest: both or none."""
+    """Gives a finished file or folder its name, with its manifest and a detector's anchors: all or none."""
     beside = manifest_beside(out)
-    with atomic_path(beside) as temporary:
+    config = VARIANTS[manifest.variant] if manifest.decoding else None
+    with anchors_beside(out.parent, config), atomic_path(beside) as temporary:
         manifest.write(temporary)
         if path.is_dir() and out.exists():
             out.rename(path.with_name("replaced"))

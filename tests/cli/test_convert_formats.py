@@ -21,6 +21,7 @@ from blazeport.weights.reader import read_tflite
 from click.testing import CliRunner, Result
 
 FACE, LITE = "face_detection_short_range", "pose_landmark_lite"
+ANCHORS = "face_detection_short_range.anchors.json"
 
 
 def blazeport(*arguments: object) -> Result:
@@ -63,7 +64,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_onnx_file_says_what_it_is_and_agrees_with_the_official_file(face_onnx: Path):
-    assert files_below(face_onnx.parent) == ["face.onnx", "face.onnx.json"]
+    assert files_below(face_onnx.parent) == ["face.onnx", "face.onnx.json", ANCHORS]
     proto = strangers.load(face_onnx)
     metadata = {entry.key: entry.value for entry in proto.metadata_props}
     assert metadata["variant"] == FACE
@@ -91,7 +92,7 @@ def test_export_writes_onnx_files_that_are_not_up_to_date(tmp_path: Path):
     for word in ("wrote", "up to date"):
         result = done("export", "--to", "onnx", "--variants", FACE, "-o", tmp_path)
         assert f"{word}  {tmp_path / FACE}.onnx" in result.stderr
-    assert files_below(tmp_path) == [f"{FACE}.onnx", f"{FACE}.onnx.json"]
+    assert files_below(tmp_path) == [ANCHORS, f"{FACE}.onnx", f"{FACE}.onnx.json"]
     refused = blazeport("export", "--to", "onnx", "--precisions", "fp16", "-o", tmp_path)
     assert "ONNX files are fp32" in refused.stderr
 
@@ -107,7 +108,7 @@ def face_by_onnx2tf(face_onnx: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def test_by_onnx2tf_the_file_is_named_small_and_without_transposes(face_by_onnx2tf: Path, official):
-    assert files_below(face_by_onnx2tf.parent) == ["face.json", "face.tflite"]
+    assert files_below(face_by_onnx2tf.parent) == ["face.json", "face.tflite", ANCHORS]
     manifest = read_manifest(face_by_onnx2tf.with_suffix(".json"))
     assert (manifest.variant, manifest.precision, manifest.tools["onnx2tf"]) == (FACE, "fp16", "1.28.8")
     assert "TRANSPOSE" not in kinds(face_by_onnx2tf)
@@ -128,7 +129,7 @@ def test_the_whole_round_is_one_command_offline_and_leaves_nothing_behind(
     source = shutil.copy(official(FACE), tmp_path / f"{FACE}.tflite")
     done("convert", source, "--via", "onnx2tf", "--precision", "fp32", "-o", tmp_path / "out")
     assert files_below(elsewhere) == []
-    assert files_below(tmp_path / "out") == [f"{FACE}.fp32.json", f"{FACE}.fp32.tflite"]
+    assert files_below(tmp_path / "out") == [ANCHORS, f"{FACE}.fp32.json", f"{FACE}.fp32.tflite"]
     manifest = read_manifest(tmp_path / "out" / f"{FACE}.fp32.json")
     assert manifest.parity.reference == f"the official {FACE}.tflite"
     assert max(output.relative for output in manifest.parity.outputs) <= 1e-5
@@ -142,7 +143,7 @@ def test_int8_is_made_by_either_quantizer(face_onnx: Path, tmp_path: Path, caplo
     assert (manifest.method, manifest.precision) == (method, "int8")
     assert manifest.weights.file == "face.onnx"
     assert manifest.int8_mac_share > 0.99
-    assert files_below(tmp_path) == ["face.json", "face.tflite"]
+    assert files_below(tmp_path) == ["face.json", "face.tflite", ANCHORS]
     with Model(tmp_path / "face.tflite") as model:
         assert list(model.outputs) == ["boxes", "scores"]
 
