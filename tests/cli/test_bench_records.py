@@ -34,7 +34,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_host_writes_records_that_report_and_gate_read(measured: Path):
     (path,) = measured.glob("*.json")
     record = json.loads(path.read_text())
-    assert record["commands"][0].startswith("blazeport ")
+    assert record["commands"][0].startswith("blazeport")
     done = bench("gate", measured, "--baseline", measured)
     assert done.exit_code == 0, done.output
     assert "Cannot tell" in done.stdout

@@ -265,7 +265,7 @@ def test_a_network_of_ones_own_may_lack_heads(tmp_path: Path):
     own = ArtifactWriter(open_source(str(tmp_path / "scores.keras"), VARIANT))
     manifest = own.write(tmp_path / "scores.tflite", ("scores",), "fp32")
     assert [output.name for output in manifest.outputs] == ["scores"]
-    with pytest.raises(ConversionError, match="Missing in model: boxes"):
+    with pytest.raises(ConversionError, match=r"Missing in model\w*: boxes"):
         own.write(tmp_path / NAME, HEADS, "fp16")
 
 
