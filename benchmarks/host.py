@@ -192,7 +192,7 @@ class _Session:
         before = read_load()
         started = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
         with contextlib.ExitStack() as stack:
-            turns = [_Turns(stack.enter_context(self._started(state)), self._options) for state in group]
+            turns = [_Turns(stack.enter_context(self._started(state, state.inputs)), self._options) for state in group]
             while due := [each for each in turns if not each.done]:
                 for each in self._order.sample(due, len(due)):
                     each.block()
@@ -210,18 +210,18 @@ class _Session:
             for state, each in zip(group, turns, strict=True)
         ]
 
-    def _started(self, state: _State) -> contextlib.AbstractContextManager[HostProcess]:
+    def _started(self, state: _State, inputs: Path | None) -> contextlib.AbstractContextManager[HostProcess]:
         return host_process(
             state.cell.path,
             num_threads=state.cell.settings.num_threads,
-            inputs=state.inputs,
+            inputs=inputs,
             runtime=self._options.runtime,
             python=self._options.python,
         )
 
     def _memory(self, state: _State) -> dict[str, Any]:
-        """Memory of a process that does nothing but load the file and run it."""
-        with self._started(state) as worker:
+        """Memory of a process that does nothing but load the file and run it, on one input of noise."""
+        with self._started(state, None) as worker:
             peak = worker.ask(_MEMORY_RUNS)["peak_rss_bytes"]
             return {"baseline_rss_bytes": worker.first["baseline_rss_bytes"], "peak_rss_bytes": peak}
 

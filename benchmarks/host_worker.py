@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BlazeportError
+from ..runtime.engine import probe
 from ..runtime.interpreter import Model
 from ..runtime.runtimes import RUNTIMES
 from .peer_worker import process_memory
@@ -29,6 +30,8 @@ def serve(file: str, num_threads: str, inputs: str, runtime: str, python: str) -
     """Answers requests until stdin closes."""
     other_python = None if python == "-" else Path(python)
     is_here = RUNTIMES[runtime].in_process and RUNTIMES[runtime].python(other_python) is None
+    if is_here:
+        probe(runtime)  # Loads the library, which is no part of loading the file.
     baseline = process_memory("VmRSS") if is_here else None
     start = time.perf_counter_ns()
     try:
