@@ -88,7 +88,7 @@ def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> 
     for (variant, heads, threads), found in sorted(rows.items(), key=lambda each: (order.get(each[0][0], 99), each[0])):
         baseline = baselines.get((variant, threads))
         cells = [f"`{variant}`", ", ".join(heads), str(threads)]
-        cells.append(f"{_size(baseline)}, {_ms(baseline.median_us)}" if baseline else "–")
+        cells.append(f"{_size(baseline)}, {_median(baseline)}" if baseline else "–")
         for precision in precisions:
             file = found.get(precision)
             cells += ["–", "–"] if file is None else [_size(file), _with_interval(_ratio(file, baseline))]
@@ -124,6 +124,10 @@ def _ms(value: float | None) -> str:
     return "–" if value is None else f"{value / 1e3:.2f} ms"
 
 
+def _median(record: BenchmarkRecord) -> str:
+    return _ms(record.median_us) + (" \\*" if list(record.instability()) else "")
+
+
 def _with_interval(ratio: Interval | None) -> str:
     return "–" if ratio is None else f"{ratio.ratio:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
@@ -157,7 +161,7 @@ def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) 
         f"{'official ' if is_official else ''}`{record.model.file}`" + (" (synthetic)" if record.synthetic else ""),
         _size(record),
         str(record.settings.num_threads),
-        _ms(record.median_us) + (" \\*" if list(record.instability()) else ""),
+        _median(record),
         "–" if interval is None else f"{interval[0] / 1e3:.2f}–{interval[1] / 1e3:.2f}",
         _ms(record.percentile_us(90)),
         _ms(inits[len(inits) // 2] if inits else None),
@@ -187,5 +191,5 @@ def _caption(records: Sequence[BenchmarkRecord]) -> str:
     unstable = [record for record in records if list(record.instability())]
     if unstable:
         cells = f"{len(unstable)} of {len(records)} cells"
-        text += f" \\* The machine was not quiet ({cells}): the ratio holds, the time may not."
+        text += f" The machine was not quiet in {cells} (\\*): their ratios hold, their times may not."
     return text

@@ -44,7 +44,7 @@ def test_machines_have_tables_of_their_own_and_doubts_are_marked():
     text = results_table([official(), unstable], OFFICIALS)
     assert text.count("| file |") == 2
     assert "20.00 ms \\*" in text
-    assert "not quiet (1 of 1 cells)" in text
+    assert "not quiet in 1 of 1 cells" in text
 
 
 def test_a_brief_table_has_a_row_per_network_with_each_precision():
