@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import BlazeportError
+from ..quiet import native_stderr
 from ..runtime.engine import probe
-from ..runtime.interpreter import Model
+from ..runtime.interpreter import NATIVE_CHATTER, Model
 from ..runtime.runtimes import RUNTIMES
 from .peer_worker import process_memory
 
@@ -31,7 +32,8 @@ def serve(file: str, num_threads: str, inputs: str, runtime: str, python: str) -
     other_python = None if python == "-" else Path(python)
     is_here = RUNTIMES[runtime].in_process and RUNTIMES[runtime].python(other_python) is None
     if is_here:
-        probe(runtime)  # Loads the library, which is no part of loading the file.
+        with native_stderr(NATIVE_CHATTER):
+            probe(runtime)  # Loads the library, which is no part of loading the file.
     baseline = process_memory("VmRSS") if is_here else None
     start = time.perf_counter_ns()
     try:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +156,10 @@ def test_pipeline_takes_only_models_of_its_task(tmp_path: Path):
     done = bench("pipeline", tmp_path / "clip.mp4", "--task", "face", "--model", "lite")
     assert done.exit_code == 2
     assert "--task face takes --model short" in done.stderr
+
+
+def test_measuring_processes_are_quiet(official: Callable[[str], Path]):
+    command = [str(Path(sys.executable).with_name("blazeport")), "bench", "host", str(official(FACE))]
+    words = ["--repeats", "1", "--min-samples", "2", "--min-seconds", "0", "--json"]
+    done = subprocess.run([*command, *words], capture_output=True, text=True, check=True)
+    assert done.stderr == "Measuring 1 cells …\n"
