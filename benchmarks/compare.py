@@ -26,7 +26,7 @@ class Metric:
     """What is compared.
 
     Attributes:
-        what: for sentences: A takes 0.9 of the `what` of B.
+        what: for sentences: B takes 0.9 of A's `what`.
         less, more: verdicts.
         of_run: the figure of one run; None where it was not measured.
     """
@@ -37,10 +37,6 @@ class Metric:
     of_run: Callable[[RunRecord], float | None]
 
 
-def _memory(run: RunRecord) -> float | None:
-    return None if run.peak_rss_bytes is None else float(run.peak_rss_bytes - (run.baseline_rss_bytes or 0))
-
-
 def _p90(run: RunRecord) -> float | None:
     return float(np.percentile(run.samples_us, 90)) if run.samples_us else None
 
@@ -49,7 +45,7 @@ METRICS = {
     "p50": Metric(what="time", less="faster", more="slower", of_run=lambda run: run.median_us),
     "p90": Metric(what="90th percentile of the time", less="faster", more="slower", of_run=_p90),
     "init": Metric(what="loading time", less="faster", more="slower", of_run=lambda run: run.init_us),
-    "memory": Metric(what="memory", less="smaller", more="larger", of_run=_memory),
+    "memory": Metric(what="memory", less="smaller", more="larger", of_run=lambda run: run.memory_bytes),
 }
 
 

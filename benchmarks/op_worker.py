@@ -126,7 +126,7 @@ class _Profiled:
         return buffers
 
     def _fill(self, buffer: _Handle, size: int) -> None:
-        """Writes seeded noise, of a range that suits float32 and int8 alike in speed."""
+        """Writes seeded noise: float32 in [0, 1), or its bytes where the input is of another type."""
         address = _Handle()
         self._call("LockTensorBuffer", buffer, ctypes.byref(address), _LOCK_WRITE)
         noise = np.random.default_rng(0).random(size // 4, np.float32).tobytes()

@@ -128,7 +128,9 @@ def head_costs(path: Path, *, num_threads: int = 1, repeats: int = 5, min_second
     if len(heads) > 1:
         kept |= {f"all but {head}": tuple(other for other in heads if other != head) for head in heads}
     with tempfile.TemporaryDirectory(prefix="blazeport-ops-") as folder:
-        files = {wanted: Path(folder) / f"{'+'.join(wanted)}.tflite" for wanted in dict.fromkeys(kept.values())}
+        # Numbered: what a stranger's network calls an output need not do for a file.
+        parts = enumerate(dict.fromkeys(kept.values()))
+        files = {wanted: Path(folder) / f"{number}.tflite" for number, wanted in parts}
         for wanted, file in files.items():
             file.write_bytes(keep_heads(path.read_bytes(), heads, wanted))
         options = HostOptions(

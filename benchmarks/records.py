@@ -11,7 +11,7 @@ import functools
 import importlib.util
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -198,6 +198,11 @@ class RunRecord:
         return self.summary.mean_us if self.summary.median_us is None else self.summary.median_us
 
     @property
+    def memory_bytes(self) -> int | None:
+        """What the file needed: the peak, less what the process had before where that was measured."""
+        return None if self.peak_rss_bytes is None else self.peak_rss_bytes - (self.baseline_rss_bytes or 0)
+
+    @property
     def blocks_us(self) -> list[np.ndarray]:
         """The samples, one array per block; a single one where there were no turns."""
         ends = np.cumsum(self.block_runs, dtype=np.int64)[:-1]
@@ -260,6 +265,11 @@ class BenchmarkRecord:
         """Over all samples of the valid runs; None where there are none."""
         samples = self.samples_us
         return float(np.percentile(samples, percent)) if len(samples) else None
+
+    def median_over_runs(self, figure: Callable[[RunRecord], float | None]) -> float | None:
+        """Median of a figure over the valid runs that have it; None where none has."""
+        found = [value for value in map(figure, self.valid_runs) if value is not None]
+        return float(np.median(found)) if found else None
 
     @property
     def cv(self) -> float | None:

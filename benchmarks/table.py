@@ -14,16 +14,8 @@ from .stats import Interval
 BEGIN = "<!-- results: written by `blazeport bench table` -->"
 END = "<!-- end of results -->"
 _COLUMNS = (
-    "file",
-    "size",
-    "threads",
-    "median",
-    "95 % interval",
-    "p90",
-    "load",
-    "memory",
-    "time / official",
-    "interval",
+    *("file", "size", "threads", "median", "95 % interval", "p90", "load", "memory"),
+    *("time / official", "interval"),
 )
 
 
@@ -68,12 +60,23 @@ def update(path: Path, table: str) -> bool:
     return changed != text
 
 
-def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> list[str]:
-    baselines = {
+def _baselines(
+    records: Sequence[BenchmarkRecord], officials: Mapping[str, str]
+) -> dict[tuple[str, int], BenchmarkRecord]:
+    """Network and threads → the record of its official file."""
+    return {
         (officials[record.model.sha256], record.settings.num_threads): record
         for record in records
         if record.model.sha256 in officials
     }
+
+
+def _order(officials: Mapping[str, str]) -> dict[str, int]:
+    return {variant: place for place, variant in enumerate(dict.fromkeys(officials.values()))}
+
+
+def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> list[str]:
+    baselines, order = _baselines(records, officials), _order(officials)
     rows: dict[tuple[str, tuple[str, ...], int], dict[str, BenchmarkRecord]] = {}
     for record in records:
         model = record.model
@@ -83,9 +86,10 @@ def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> 
     precisions = list(dict.fromkeys(precision for found in rows.values() for precision in sorted(found)))
     columns = ["network", "heads", "threads", "official"]
     columns += [column for precision in precisions for column in (precision, f"{precision}, time / official")]
-    order = {variant: place for place, variant in enumerate(dict.fromkeys(officials.values()))}
     lines = [_cells(columns), "|---" * len(columns) + "|"]
-    for (variant, heads, threads), found in sorted(rows.items(), key=lambda each: (order.get(each[0][0], 99), each[0])):
+    for (variant, heads, threads), found in sorted(
+        rows.items(), key=lambda each: (order.get(each[0][0], len(order)), each[0])
+    ):
         baseline = baselines.get((variant, threads))
         cells = [f"`{variant}`", ", ".join(heads), str(threads)]
         cells.append(f"{_size(baseline)}, {_median(baseline)}" if baseline else "–")
@@ -97,17 +101,19 @@ def _brief(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> 
 
 
 def _one_machine(records: Sequence[BenchmarkRecord], officials: Mapping[str, str]) -> list[str]:
-    variants = {id(record): officials.get(record.model.sha256) or record.model.variant or "" for record in records}
-    baselines = {
-        (variants[id(record)], record.settings.num_threads): record
-        for record in records
-        if record.model.sha256 in officials
-    }
-    order = {variant: place for place, variant in enumerate(dict.fromkeys(officials.values()))}
+    baselines, order = _baselines(records, officials), _order(officials)
+
+    def variant(record: BenchmarkRecord) -> str:
+        return officials.get(record.model.sha256) or record.model.variant or ""
+
+    def place(record: BenchmarkRecord) -> tuple[object, ...]:
+        known = order.get(variant(record), len(order)), variant(record), record.settings.num_threads
+        return (*known, record.model.sha256 not in officials, record.model.file)
+
     rows = []
-    for record in sorted(records, key=lambda each: _place(each, variants[id(each)], order, officials)):
-        baseline = baselines.get((variants[id(record)], record.settings.num_threads))
-        ratio = None if baseline in (None, record) else _ratio(record, baseline)
+    for record in sorted(records, key=place):
+        baseline = baselines.get((variant(record), record.settings.num_threads))
+        ratio = None if baseline is record else _ratio(record, baseline)
         rows.append(_row(record, ratio, is_official=record.model.sha256 in officials))
     return [_cells(_COLUMNS), "|---" * len(_COLUMNS) + "|", *rows]
 
@@ -132,31 +138,13 @@ def _with_interval(ratio: Interval | None) -> str:
     return "–" if ratio is None else f"{ratio.ratio:.2f} ({ratio.low:.2f}–{ratio.high:.2f})"
 
 
-def _place(
-    record: BenchmarkRecord, variant: str, order: Mapping[str, int], officials: Mapping[str, str]
-) -> tuple[object, ...]:
-    settings = record.settings
-    return (
-        order.get(variant, len(order)),
-        variant,
-        settings.num_threads,
-        record.model.sha256 not in officials,
-        record.model.file,
-    )
-
-
 def _ratio(record: BenchmarkRecord, baseline: BenchmarkRecord | None) -> Interval | None:
     return None if baseline is None else compare(baseline, record).interval
 
 
 def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) -> str:
     interval = record.interval_us()
-    inits = sorted(run.init_us for run in record.valid_runs if run.init_us is not None)
-    peaks = sorted(
-        run.peak_rss_bytes - (run.baseline_rss_bytes or 0)
-        for run in record.valid_runs
-        if run.peak_rss_bytes is not None
-    )
+    memory = record.median_over_runs(lambda run: run.memory_bytes)
     cells = (
         f"{'official ' if is_official else ''}`{record.model.file}`" + (" (synthetic)" if record.synthetic else ""),
         _size(record),
@@ -164,8 +152,8 @@ def _row(record: BenchmarkRecord, ratio: Interval | None, *, is_official: bool) 
         _median(record),
         "–" if interval is None else f"{interval[0] / 1e3:.2f}–{interval[1] / 1e3:.2f}",
         _ms(record.percentile_us(90)),
-        _ms(inits[len(inits) // 2] if inits else None),
-        f"{peaks[len(peaks) // 2] / 1e6:.1f} MB" if peaks else "–",
+        _ms(record.median_over_runs(lambda run: run.init_us)),
+        "–" if memory is None else f"{memory / 1e6:.1f} MB",
         "–" if ratio is None else f"{ratio.ratio:.3f}",
         "–" if ratio is None else f"{ratio.low:.3f}–{ratio.high:.3f}",
     )

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .android_options import (
-    Numbers,
     chosen_devices,
     device_options,
     live_view,
@@ -17,6 +16,7 @@ from .android_options import (
     recorded_command,
 )
 from .console import print_json, print_table
+from .parameters import Numbers
 
 if TYPE_CHECKING:
     from ..android_harness.outcome import DeviceReport

@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 _PRIVATE = ("--serial", "--adb-server")
 
 
-class Numbers(click.ParamType):
-    """Whole numbers from 1 on, separated by commas."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """`1,2,4` → (1, 2, 4)."""
-        if isinstance(value, tuple):
-            return value
-        words = str(value).split(",")
-        if not all(word.strip().isdecimal() and int(word) > 0 for word in words):
-            self.fail(f"Expected numbers such as 1,2,4. Received: {value!r}.", param, ctx)
-        return tuple(dict.fromkeys(int(word) for word in words))
-
-
 def device_options(command: Callable[..., None]) -> Callable[..., None]:
     """Which phones, and with which runner."""
     for option in (

@@ -4,35 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from .bench_host import ModelFile
 from .console import print_json
+from .parameters import ModelFile, Percent
 
 if TYPE_CHECKING:
     from ..benchmarks.compare import Comparison
     from ..benchmarks.records import BenchmarkRecord
-
-
-class Percent(click.ParamType):
-    """`3%` or `0.03` → 0.03."""
-
-    name = "percent"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Raises a usage error for anything else."""
-        if isinstance(value, float):
-            return value
-        text = str(value).strip()
-        try:
-            number = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-        except ValueError:
-            number = -1.0
-        if not 0 <= number < 10:
-            self.fail(f"Expected a percentage such as 3%. Received: {value!r}.", param, ctx)
-        return number
 
 
 def comparison_options(command: Callable[..., None]) -> Callable[..., None]:

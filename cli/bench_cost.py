@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .android_options import Numbers
-from .bench_host import ModelFile
 from .console import print_json, print_table
+from .parameters import ModelFile, Numbers
 from .run import FACE_MODELS, POSE_MODELS
 
 if TYPE_CHECKING:

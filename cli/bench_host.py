@@ -7,26 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .android_options import Numbers, network_inputs
+from .android_options import network_inputs
 from .console import print_json, print_table
+from .parameters import ModelFile, Numbers
 from .run import runtime_options
 
 if TYPE_CHECKING:
     from ..benchmarks.records import BenchmarkRecord
-
-
-class ModelFile(click.ParamType):
-    """A .tflite file, or the name of a variant for its official file."""
-
-    name = "file"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """A file of that name comes before a variant."""
-        from ..weights.fetch import official_file
-        from ..weights.sources import OFFICIAL
-
-        path = Path(value)
-        return official_file(str(value)) if str(value) in OFFICIAL and not path.exists() else path
 
 
 @click.command()
@@ -76,8 +63,8 @@ def record_json(record: BenchmarkRecord) -> dict[str, Any]:
     """What a record tells, without the samples."""
     from ..benchmarks.stats import describe
 
-    runs = record.valid_runs
-    peaks = [run.peak_rss_bytes - (run.baseline_rss_bytes or 0) for run in runs if run.peak_rss_bytes is not None]
+    described = describe(record.samples_us)
+    over_runs = record.median_over_runs
     return {
         "file": record.model.file,
         "sha256": record.model.sha256,
@@ -87,16 +74,16 @@ def record_json(record: BenchmarkRecord) -> dict[str, Any]:
         "interval_us": record.interval_us(),
         "p90_us": record.percentile_us(90),
         "p99_us": record.percentile_us(99),
-        "trimmed_mean_us": describe(record.samples_us).trimmed_mean,
-        "mad_us": describe(record.samples_us).mad,
-        "outliers": describe(record.samples_us).outliers,
-        "init_us": median_of([run.init_us for run in runs]),
-        "first_us": median_of([run.first_us for run in runs]),
-        "cpu_us": median_of([run.cpu_us / run.count if run.cpu_us else None for run in runs]),
-        "memory_bytes": median_of(peaks),
+        "trimmed_mean_us": described.trimmed_mean,
+        "mad_us": described.mad,
+        "outliers": described.outliers,
+        "init_us": over_runs(lambda run: run.init_us),
+        "first_us": over_runs(lambda run: run.first_us),
+        "cpu_us": over_runs(lambda run: run.cpu_us / run.count if run.cpu_us else None),
+        "memory_bytes": over_runs(lambda run: run.memory_bytes),
         "cv": record.cv,
         "neighbour_spread": record.neighbour_spread,
-        "runs": len(runs),
+        "runs": len(record.valid_runs),
         "warnings": list(record.warnings()),
     }
 
@@ -144,11 +131,3 @@ def milliseconds(microseconds: float | None) -> str:
 def megabytes(count: float | None) -> str:
     """10^6 bytes with one decimal; `-` for what was not measured."""
     return "-" if count is None else f"{count / 1e6:.1f}"
-
-
-def median_of(values: list[Any]) -> float | None:
-    """Median of what was measured; None when nothing was."""
-    import statistics
-
-    measured = [value for value in values if value is not None]
-    return statistics.median(measured) if measured else None

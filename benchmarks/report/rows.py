@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ConfigError, InputError
-from ..records import BenchmarkRecord, RunRecord
+from ..records import BenchmarkRecord
 from ..sustained import throttling_point
 from .model_files import ModelFile
 from .plain import plain
@@ -69,9 +69,9 @@ def _row(path: Path, record: BenchmarkRecord, file: ModelFile | None, heads_labe
         "high": _us(interval[1]) if interval else None,
         "p90": quantiles[90] if quantiles else None,
         "p99": quantiles[99] if quantiles else None,
-        "init": _us(_median([run.init_us for run in runs])),
-        "first": _us(_median([run.first_us for run in runs])),
-        "memory": _median([_memory(run) for run in runs]),
+        "init": _us(record.median_over_runs(lambda run: run.init_us)),
+        "first": _us(record.median_over_runs(lambda run: run.first_us)),
+        "memory": record.median_over_runs(lambda run: run.memory_bytes),
         "cv": None if record.cv is None else round(record.cv, 4),
         "quantiles": quantiles,
         "spread": _spread(record, quantiles),
@@ -142,11 +142,6 @@ def _sustained(record: BenchmarkRecord) -> dict[str, Any]:
         "throttled": [run.throttled for run in runs],
         "point": point and {**dataclasses.asdict(point), "slowdown": round(point.slowdown, 3)},
     }
-
-
-def _memory(run: RunRecord) -> int | None:
-    """What the model added to its process, where the process was measured before, too."""
-    return None if run.peak_rss_bytes is None else run.peak_rss_bytes - (run.baseline_rss_bytes or 0)
 
 
 def _median(values: list[Any]) -> float | None:
